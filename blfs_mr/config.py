@@ -1,0 +1,344 @@
+"""The configuration: the only reader of ``config.toml`` and of the environment.
+
+A configuration is a frozen value that entry points load once and pass on. The models below are the whole
+vocabulary: whatever else stands in a file is refused, and all that is wrong is told at once, since an
+operator who mends one key per start loses patience. Each field's description says what is allowed there, and
+is what an error quotes.
+
+Sizes are ``"64MiB"`` and durations ``"5s"`` in the file, bytes and seconds in the models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from blfs_mr.errors import ConfigError
+from blfs_mr.units import parse_duration, parse_size
+
+CONFIG_VARIABLE = "BLFS_MR_CONFIG"
+"""The environment variable that names the configuration where no option does."""
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+# The spill format's unit of alignment; a shared file that is no multiple of it would have an end that no
+# direct read can reach.
+_PAGE = 4 * _KIB
+
+# The name becomes a part of paths, of log lines and of the handshake.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+# ---------------------------------------------------------------- values as they stand in the file
+
+
+def _absolute(given: Any, info: ValidationInfo) -> Path:
+    """An absolute path; ``~`` is the home folder of the environment that the configuration is loaded in."""
+    if not isinstance(given, str):
+        raise ValueError("it must be a string")
+    if given == "~" or given.startswith("~/"):
+        home = info.context["HOME"] if info.context else os.path.expanduser("~")
+        given = home + given[1:]
+    if not given.startswith("/"):
+        raise ValueError("a relative path would depend on where a daemon is started")
+    return Path(given)
+
+
+def _template(*placeholders: str) -> BeforeValidator:
+    """A validator for an absolute path with the given ``placeholders``, kept as text until they are known."""
+
+    def convert(given: Any, info: ValidationInfo) -> str:
+        if not isinstance(given, str):
+            raise ValueError("it must be a string")
+        for found in re.findall(r"\{[^}]*\}?|\}", given):
+            if found not in placeholders:
+                raise ValueError(f"{found} is no placeholder here")
+        if given.startswith("{home}"):
+            return given
+        return str(_absolute(given, info))
+
+    return BeforeValidator(convert)
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+HomeTemplate = Annotated[str, _template("{home}")]
+WorkerTemplate = Annotated[str, _template("{home}", "{name}")]
+
+_WORKER_PATH = 'an absolute path; "{home}" stands for home, "{name}" for the worker\'s name'
+
+
+# ---------------------------------------------------------------- the models
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ClusterSection(_Section):
+    """Which cluster this is: peers of another one are refused at the handshake."""
+
+    id: str = Field(
+        default="blfs-mr", pattern=f"^{_NAME.pattern}$", description="1 to 64 letters, digits, - and _"
+    )
+
+
+class MasterSection(_Section):
+    """Where the master listens, and how long it waits for workers. Times are seconds."""
+
+    host: str = Field(default="127.0.0.1", description='"localhost", an address in 127.0.0.0/8, or "::1"')
+    port: int = Field(default=7070, ge=0, le=65535, description="0 to 65535; 0 lets the system choose")
+    heartbeat_interval: Duration = Field(
+        default=1.0, ge=0.01, le=3600, description='a duration from "10ms" to "1h", such as "1s"'
+    )
+    worker_timeout: Duration = Field(
+        default=5.0,
+        validate_default=True,
+        le=86400,
+        description='a duration of at least two heartbeat intervals, to "24h", such as "5s"',
+    )
+    no_worker_deadline: Duration = Field(
+        default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _only_loopback(cls, host: str) -> str:
+        if host == "localhost":
+            return host
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError("it is no IP address") from None
+        if not address.is_loopback:
+            raise ValueError("links are not encrypted (there is no TLS), so only loopback is served")
+        return host
+
+    @field_validator("worker_timeout")
+    @classmethod
+    def _outlasts_a_late_heartbeat(cls, timeout: float, info: ValidationInfo) -> float:
+        # With less than two intervals, one heartbeat that comes late would count as a death.
+        interval = info.data.get("heartbeat_interval")
+        if interval is not None and timeout < 2 * interval:
+            raise ValueError(f"two heartbeat intervals are {2 * interval:g}s")
+        return timeout
+
+
+class WorkerSection(_Section):
+    """What a worker offers, and where its data stands. Sizes are bytes."""
+
+    slots: int | None = Field(
+        default=None, ge=1, le=4096, description="1 to 4096 tasks at once; left out: the number of cores"
+    )
+    volume: WorkerTemplate = Field(default="{home}/volumes/{name}", description=_WORKER_PATH)
+    scratch: WorkerTemplate = Field(default="{home}/scratch/{name}", description=_WORKER_PATH)
+    output: WorkerTemplate = Field(default="{home}/output/{name}", description=_WORKER_PATH)
+    shared_files: int = Field(default=64, ge=1, le=1_000_000, description="1 to 1000000")
+    shared_file_size: Size = Field(
+        default=16 * _MIB,
+        ge=64 * _KIB,
+        le=1024 * 1024 * _MIB,
+        multiple_of=_PAGE,
+        description='a size from "64KiB" to "1TiB" that is a multiple of 4KiB, such as "16MiB"',
+    )
+    log_limit: Size = Field(
+        default=_MIB, ge=_PAGE, le=1024 * _MIB, description='a size from "4KiB" to "1GiB", such as "1MiB"'
+    )
+
+    @property
+    def slot_count(self) -> int:
+        """The tasks that run at once: as configured, else one per core that this process may use."""
+        return self.slots if self.slots is not None else len(os.sched_getaffinity(0))
+
+
+class JobSection(_Section):
+    """What a job gets that does not ask for something else. Sizes are bytes."""
+
+    max_attempts: int = Field(default=4, ge=1, le=100, description="1 to 100")
+    memory: Size = Field(
+        default=256 * _MIB,
+        ge=32 * _MIB,
+        le=1024 * 1024 * _MIB,
+        description='a size from "32MiB" to "1TiB", such as "256MiB"',
+    )
+    # The upper bound is the spill format's: a reader must be able to hold the blocks of many runs at once.
+    block_size: Size = Field(
+        default=256 * _KIB,
+        ge=_PAGE,
+        le=4 * _MIB,
+        description='a size from "4KiB" to "4MiB", such as "256KiB"',
+    )
+
+
+class EmbeddedSection(_Section):
+    """The cluster that a submission starts for itself where it is not given one."""
+
+    workers: int = Field(default=2, ge=1, le=64, description="1 to 64")
+    scratch: AbsolutePath = Field(description="an absolute path; left out: $TMPDIR, else /tmp")
+
+
+class LoggingSection(_Section):
+    """What daemons log."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description='"DEBUG", "INFO", "WARNING" or "ERROR"'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFolders:
+    """Where one worker keeps its volume, its private scratch and the output partitions."""
+
+    volume: Path
+    scratch: Path
+    output: Path
+
+
+class Config(_Section):
+    """A whole configuration. :func:`load_config` knows the defaults of ``home`` and ``embedded.scratch``."""
+
+    home: AbsolutePath = Field(description='an absolute path, or one that begins with "~/"')
+    secret_file: HomeTemplate = Field(
+        default="{home}/secret", description='an absolute path; "{home}" stands for home'
+    )
+    cluster: ClusterSection = ClusterSection()
+    master: MasterSection = MasterSection()
+    worker: WorkerSection = WorkerSection()
+    job: JobSection = JobSection()
+    embedded: EmbeddedSection
+    logging: LoggingSection = LoggingSection()
+
+    @property
+    def secret_path(self) -> Path:
+        """The file that holds the cluster's secret."""
+        return Path(self.secret_file.replace("{home}", str(self.home)))
+
+    def worker_folders(self, name: str) -> WorkerFolders:
+        """The folders of the worker ``name``. Raises ConfigError where that cannot be a worker's name."""
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name!r} cannot be a worker's name: allowed are 1 to 64 letters, digits, - and _"
+            )
+
+        def place(template: str) -> Path:
+            return Path(template.replace("{home}", str(self.home)).replace("{name}", name))
+
+        return WorkerFolders(place(self.worker.volume), place(self.worker.scratch), place(self.worker.output))
+
+
+# ---------------------------------------------------------------- loading
+
+
+def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
+    """The configuration in the file at ``path``, else in ``BLFS_MR_CONFIG``'s, else the built-in one.
+
+    A file need name only what differs from the defaults. Raises ConfigError with every problem, one a line.
+    """
+    if path is None and environment.get(CONFIG_VARIABLE):
+        path = Path(environment[CONFIG_VARIABLE])
+    given = {} if path is None else _read_toml(path)
+    home = environment.get("HOME") or os.path.expanduser("~")
+    try:
+        return Config.model_validate(_with_computed_defaults(given, environment), context={"HOME": home})
+    except ValidationError as error:
+        source = "the environment" if path is None else str(path)
+        problems = [f"{source}: {_explain(problem, given)}" for problem in error.errors()]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """The host and port of ``HOST:PORT``; an IPv6 host may stand in brackets. Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{text!r} is no address: give HOST:PORT with a port from 1 to 65535")
+    return host, int(port)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _with_computed_defaults(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    # The XDG base directory specification has relative paths in its variables ignored; TMPDIR is taken alike.
+    state = environment.get("XDG_STATE_HOME", "")
+    scratch = environment.get("TMPDIR", "")
+    completed = {"home": f"{state if state.startswith('/') else '~/.local/state'}/blfs-mr"} | given
+    embedded = given.get("embedded", {})
+    if isinstance(embedded, dict):
+        completed["embedded"] = {"scratch": scratch if scratch.startswith("/") else "/tmp"} | embedded
+    return completed
+
+
+# ---------------------------------------------------------------- telling what is wrong
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every dotted key with what is allowed there, sections included."""
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, _Section):
+            yield prefix + name, f"a table with the keys {', '.join(section.model_fields)}"
+            yield from _fields(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.description or ""
+
+
+def _explain(problem: ErrorDetails, file: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    known = dict(_fields(Config))
+    # Taken from the file, since pydantic shows a size that is out of range as the number it was turned into.
+    given: Any = file
+    try:
+        for part in problem["loc"]:
+            given = given[part]
+        shown = _shortened(given)
+    except KeyError:
+        shown = f"{problem['input']} (the default)"
+    if problem["type"] == "extra_forbidden":
+        return f"{key} = {shown}: unknown key{_suggestion(key, list(known))}"
+    # pydantic's own words speak of its types, not of the file; a validator's of this project are kept.
+    reason = f": {problem['ctx']['error']}" if problem["type"] == "value_error" else ""
+    return f"{key} = {shown}{reason}; allowed: {known[key]}"
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    section, _, name = key.rpartition(".")
+    beside = [other for other in known if other.rpartition(".")[0] == section]
+    names = {other.rpartition(".")[2]: other for other in [*known, *beside]}
+    matches = difflib.get_close_matches(name, [other.rpartition(".")[2] for other in beside], n=1)
+    matches = matches or difflib.get_close_matches(name, list(names), n=1)
+    place = f"in [{section}]" if section else "at the top"
+    keys = ", ".join(other.rpartition(".")[2] for other in beside)
+    hint = f"; did you mean {names[matches[0]]}?" if matches else ""
+    return f"{hint}; allowed {place}: {keys}"
+
+
+def _shortened(given: Any) -> str:
+    text = f'"{given}"' if isinstance(given, str) else repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."

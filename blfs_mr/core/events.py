@@ -1,0 +1,118 @@
+"""What can happen to the scheduler: past-tense, frozen values. Only the master's shell makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.model import (
+    AttemptId,
+    Counters,
+    Failure,
+    InputSplit,
+    JobId,
+    JobSpec,
+    MapOutput,
+    OutputPart,
+    WorkerName,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker registered with ``slots`` task slots; its volume holds the map outputs ``held``."""
+
+    worker: WorkerName
+    slots: int
+    held: tuple[AttemptId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker's link ended. Its volume may well still be readable, so its map outputs stand."""
+
+    worker: WorkerName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    job: JobId
+    spec: JobSpec
+    splits: tuple[InputSplit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelled:
+    job: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLaunched:
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputWritten:
+    """A map attempt has written and flushed its output."""
+
+    output: MapOutput
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class OutputWritten:
+    """A reduce attempt asks to commit. ``consumed``: the map attempts it read, and the records taken of each."""
+
+    attempt: AttemptId
+    consumed: tuple[tuple[AttemptId, int], ...]
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCommitted:
+    attempt: AttemptId
+    part: OutputPart
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    attempt: AttemptId
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRequeued:
+    """A worker took a map attempt back so that others get its shared files; nobody is to blame."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputUnreadable:
+    """A reduce attempt could not read, or not verify, a map output."""
+
+    reader: AttemptId
+    output: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened but time; deadlines are looked at."""
+
+
+Event = (
+    WorkerJoined
+    | WorkerLost
+    | JobSubmitted
+    | JobCancelled
+    | AttemptLaunched
+    | MapOutputWritten
+    | OutputWritten
+    | OutputCommitted
+    | AttemptFailed
+    | AttemptRequeued
+    | MapOutputUnreadable
+    | TimePassed
+)

@@ -1,0 +1,384 @@
+"""One job: its tasks, its published map outputs, and the way to its end.
+
+State is kept per map output, never per (map, partition): a reducer finds its segment through the index
+in the shared file itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import chain
+
+from blfs_mr.core import commands as c
+from blfs_mr.core import events as e
+from blfs_mr.core.placement import PendingTasks, candidates
+from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, TaskState, advance
+from blfs_mr.core.task import Attempt, TaskMachine
+from blfs_mr.model import (
+    AttemptId,
+    Counters,
+    Failure,
+    FailureKind,
+    InputSplit,
+    JobId,
+    JobSpec,
+    MapOutput,
+    OutputPart,
+    TaskId,
+    TaskKind,
+    WorkerName,
+)
+
+JobEvent = (
+    e.JobCancelled
+    | e.AttemptLaunched
+    | e.MapOutputWritten
+    | e.OutputWritten
+    | e.OutputCommitted
+    | e.AttemptFailed
+    | e.AttemptRequeued
+    | e.MapOutputUnreadable
+    | e.WorkerLost
+)
+
+
+class JobMachine:
+    """A job from submission to its end. ``handle`` and ``start`` return what is to be done, in order."""
+
+    def __init__(
+        self,
+        job: JobId,
+        spec: JobSpec,
+        splits: Sequence[InputSplit],
+        alive: Collection[WorkerName],
+        now: float,
+    ) -> None:
+        """``alive`` is the scheduler's own, ever current collection of live workers."""
+        self.id, self.spec, self.submitted_at = job, spec, now
+        self._alive = alive
+        self.state = JobState.MAPPING
+        self.story: list[str] = []
+        self.maps = [TaskMachine(TaskId(job, TaskKind.MAP, i), split) for i, split in enumerate(splits)]
+        self.reduces = [
+            TaskMachine(TaskId(job, TaskKind.REDUCE, i)) for i in range(spec.settings.reduce_tasks)
+        ]
+        self.pending_maps, self.pending_reduces = PendingTasks(), PendingTasks()
+        for task in self.maps:
+            self.pending_maps.add(task)
+        for task in self.reduces:
+            self.pending_reduces.add(task)
+        self.published: dict[int, MapOutput] = {}
+        self.parts: dict[int, OutputPart] = {}
+        self.running_on = Counter[WorkerName]()
+        self._records_of: dict[AttemptId, int] = {}
+        self._granted: dict[AttemptId, e.OutputWritten] = {}
+        self._consumed = Counter[AttemptId]()
+        self._counters_of: dict[TaskId, Counters] = {}
+        self._attempts_failed = 0
+        self._prepared: set[WorkerName] = set()
+        self._reading: set[WorkerName] = set()
+        if not self.maps:
+            self._step(JobStep.MAPS_DONE)
+
+    # ------------------------------------------------------------ what the scheduler asks
+
+    @property
+    def over(self) -> bool:
+        return self.state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+    @property
+    def running(self) -> int:
+        """How many attempts hold a slot."""
+        return self.running_on.total()
+
+    def worker_of(self, attempt: AttemptId) -> WorkerName | None:
+        """Where ``attempt`` was started; None when there never was such an attempt."""
+        task = self._task(attempt.task)
+        started = task.attempt(attempt.number) if task else None
+        return started.worker if started else None
+
+    @property
+    def waits_for_lost_maps(self) -> bool:
+        """Whether reduce attempts hold slots while a map task waits for one.
+
+        Such a map must not queue behind the very reduces that wait for it.
+        """
+        return bool(self.pending_maps) and any(task.state is TaskState.RUNNING for task in self.reduces)
+
+    def next_task(self, worker: WorkerName) -> TaskMachine | None:
+        """The task that ``worker`` should run next. Reduces wait until no map waits for a slot."""
+        pending = self.pending_maps or self.pending_reduces
+        return pending.next_for(worker, self._alive)
+
+    def holds(self, output: AttemptId) -> bool:
+        """Whether ``output`` is a map output that readers of this job may still need."""
+        current = self.published.get(output.task.index)
+        return not self.over and current is not None and current.attempt == output
+
+    @property
+    def stranded(self) -> TaskMachine | None:
+        """A pending task that no live worker can run, if there is one."""
+        waiting = chain(self.pending_maps, self.pending_reduces)
+        return next((task for task in waiting if not candidates(task, self._alive)), None)
+
+    def start(self, task: TaskMachine, worker: WorkerName) -> list[c.Command]:
+        """A new attempt of ``task`` on ``worker``."""
+        commands: list[c.Command] = []
+        if worker not in self._prepared:
+            self._prepared.add(worker)
+            commands.append(c.PrepareJob(worker, self.id, self.spec, len(self.maps)))
+        self._pending(task).remove(task)
+        attempt = task.start(worker)
+        self.running_on[worker] += 1
+        if task.split is not None:
+            commands.append(c.LaunchMap(worker, attempt.id, task.split))
+        else:
+            if worker not in self._reading:
+                self._reading.add(worker)
+                commands += [c.PublishMapOutput(worker, output) for output in self.published.values()]
+            commands.append(c.LaunchReduce(worker, attempt.id))
+        return commands
+
+    # ------------------------------------------------------------ what happened
+
+    def handle(self, event: JobEvent, now: float) -> list[c.Command]:
+        """What ``event`` calls for: nothing if it is of an attempt that never was, or the job is over."""
+        if self.over:
+            return []
+        match event:
+            case e.JobCancelled():
+                return self._end(
+                    JobStep.CANCELLED, Failure(FailureKind.USER_CODE, f"cancelled: {event.reason}"), now
+                )
+            case e.WorkerLost():
+                return self._worker_lost(event, now)
+            case e.MapOutputUnreadable():
+                return self._map_output_unreadable(event, now)
+            case e.MapOutputWritten():
+                attempt_id = event.output.attempt
+            case _:
+                attempt_id = event.attempt
+        task = self._task(attempt_id.task)
+        attempt = task.attempt(attempt_id.number) if task else None
+        if task is None or attempt is None:
+            return []
+        match event:
+            case e.AttemptLaunched():
+                task.report(attempt, AttemptStep.LAUNCHED)
+                return []
+            case e.MapOutputWritten():
+                return self._map_output_written(task, attempt, event)
+            case e.OutputWritten():
+                return self._output_written(task, attempt, event, now)
+            case e.OutputCommitted():
+                return self._output_committed(task, attempt, event, now)
+            case e.AttemptFailed():
+                return self._attempt_failed(task, attempt, event.failure, now)
+            case e.AttemptRequeued():
+                return self._attempt_requeued(task, attempt)
+
+    def fail(self, failure: Failure, now: float) -> list[c.Command]:
+        """End the job without a result."""
+        return self._end(JobStep.FAILED, failure, now)
+
+    # ------------------------------------------------------------ map side
+
+    def _map_output_written(
+        self, task: TaskMachine, attempt: Attempt, event: e.MapOutputWritten
+    ) -> list[c.Command]:
+        if not task.report(attempt, AttemptStep.OUTPUT_PUBLISHED):
+            return [] if self.holds(attempt.id) else [c.ReleaseMapOutput(attempt.worker, attempt.id)]
+        self.running_on[attempt.worker] -= 1
+        task.succeed(attempt)
+        self.published[task.id.index] = event.output
+        self._records_of[attempt.id] = sum(file.records for file in event.output.files)
+        self._counters_of[task.id] = event.counters
+        commands: list[c.Command] = [
+            c.PublishMapOutput(worker, event.output) for worker in sorted(self._reading)
+        ]
+        if len(self.published) == len(self.maps):
+            self._step(JobStep.MAPS_DONE)
+        return [*commands, self._progress()]
+
+    def _map_output_unreadable(self, event: e.MapOutputUnreadable, now: float) -> list[c.Command]:
+        """Run the map again, unless that is under way already."""
+        if not self.holds(event.output):
+            return []
+        task = self.maps[event.output.task.index]
+        lost = self.published.pop(task.id.index)
+        self._step(JobStep.MAP_OUTPUT_LOST)
+        task.lose_output(lost.worker)
+        self._attempts_failed += 1
+        failure = Failure(FailureKind.STORAGE, f"its output cannot be read by {event.reader}: {event.reason}")
+        if self._exhausted(task, failure):
+            return self._give_up(task, lost.attempt, lost.worker, failure, now)
+        self.pending_maps.add(task)
+        return [c.ReportAttemptFailed(lost.attempt, lost.worker, failure, will_retry=True)]
+
+    # ------------------------------------------------------------ reduce side
+
+    def _output_written(
+        self, task: TaskMachine, attempt: Attempt, event: e.OutputWritten, now: float
+    ) -> list[c.Command]:
+        if not task.report(attempt, AttemptStep.COMMIT_REQUESTED):
+            return [c.AbortAttempt(attempt.worker, attempt.id)]
+        wrong = self._unreconciled(attempt.id, event.consumed)
+        if wrong:
+            return self._end(JobStep.FAILED, Failure(FailureKind.INTERNAL, wrong), now)
+        self._granted[attempt.id] = event
+        return [c.GrantCommit(attempt.worker, attempt.id)]
+
+    def _unreconciled(self, attempt: AttemptId, consumed: tuple[tuple[AttemptId, int], ...]) -> str:
+        """What is wrong with what a reduce attempt says that it read; empty when nothing is."""
+        maps = Counter(output.task.index for output, _ in consumed)
+        wrong = [i for i in range(len(self.maps)) if maps[i] != 1]
+        if wrong:
+            return f"{attempt} consumed map-{wrong[0]:05d} {maps[wrong[0]]} times, not once"
+        unknown = [output for output, _ in consumed if output not in self._records_of]
+        return f"{attempt} consumed {unknown[0]}, which was never published" if unknown else ""
+
+    def _output_committed(
+        self, task: TaskMachine, attempt: Attempt, event: e.OutputCommitted, now: float
+    ) -> list[c.Command]:
+        if not task.report(attempt, AttemptStep.COMMITTED):
+            return []
+        self.running_on[attempt.worker] -= 1
+        task.succeed(attempt)
+        self.parts[task.id.index] = event.part
+        granted = self._granted.pop(attempt.id)
+        self._counters_of[task.id] = granted.counters
+        for output, records in granted.consumed:
+            self._consumed[output] += records
+        if len(self.parts) < len(self.reduces):
+            return [self._progress()]
+        lost = self._records_lost()
+        if lost:
+            return self._end(JobStep.FAILED, Failure(FailureKind.INTERNAL, lost), now)
+        return [self._progress(), *self._end(JobStep.REDUCES_DONE, None, now)]
+
+    def _records_lost(self) -> str:
+        """A map output that the reduces together did not consume whole; empty when there is none.
+
+        Outputs that were replaced are left out: some reduces read the one, some the other, and a map
+        need not yield the same twice.
+        """
+        for index, output in self.published.items():
+            if sum(a.task.index == index for a in self._consumed) > 1:
+                continue
+            written, read = self._records_of[output.attempt], self._consumed[output.attempt]
+            if written != read:
+                return f"{output.attempt} wrote {written} records, the reduces consumed {read} of them"
+        return ""
+
+    # ------------------------------------------------------------ failures
+
+    def _attempt_failed(
+        self, task: TaskMachine, attempt: Attempt, failure: Failure, now: float
+    ) -> list[c.Command]:
+        if not task.report(attempt, AttemptStep.FAILED):
+            return []
+        self.running_on[attempt.worker] -= 1
+        self._attempts_failed += 1
+        task.retry(attempt.worker)
+        if self._exhausted(task, failure):
+            return self._give_up(task, attempt.id, attempt.worker, failure, now)
+        self._pending(task).add(task)
+        return [c.ReportAttemptFailed(attempt.id, attempt.worker, failure, will_retry=True)]
+
+    def _attempt_requeued(self, task: TaskMachine, attempt: Attempt) -> list[c.Command]:
+        if task.report(attempt, AttemptStep.FENCED):
+            self.running_on[attempt.worker] -= 1
+            task.retry(None)
+            self._pending(task).add(task)
+        return []
+
+    def _worker_lost(self, event: e.WorkerLost, now: float) -> list[c.Command]:
+        """Its running attempts go elsewhere; what it published stands as long as its volume can be read."""
+        self._prepared.discard(event.worker)
+        self._reading.discard(event.worker)
+        commands: list[c.Command] = []
+        failure = Failure(FailureKind.WORKER_LOST, f"worker {event.worker} was lost: {event.reason}")
+        for task in (*self.maps, *self.reduces):
+            for attempt in task.active_attempts():
+                if attempt.worker != event.worker:
+                    continue
+                task.report(attempt, AttemptStep.FENCED)
+                self.running_on[attempt.worker] -= 1
+                self._attempts_failed += 1
+                task.retry(event.worker)
+                if self._exhausted(task, failure):
+                    return commands + self._give_up(task, attempt.id, event.worker, failure, now)
+                self._pending(task).add(task)
+                commands.append(c.ReportAttemptFailed(attempt.id, event.worker, failure, will_retry=True))
+        return commands
+
+    def _exhausted(self, task: TaskMachine, failure: Failure) -> bool:
+        """Whether another attempt is pointless. Volumes differ: each one may turn out to be large enough."""
+        if failure.kind is FailureKind.POOL and not candidates(task, self._alive) - task.failed_on:
+            return True
+        return task.failures >= self.spec.settings.max_attempts
+
+    def _give_up(
+        self, task: TaskMachine, attempt: AttemptId, worker: WorkerName, failure: Failure, now: float
+    ) -> list[c.Command]:
+        task.give_up()
+        times = "once" if task.failures == 1 else f"{task.failures} times"
+        ended = Failure(
+            failure.kind,
+            f"{task.id} failed {times}, the last time on {worker}: {failure.summary}",
+            failure.traceback,
+            failure.record,
+            failure.log_tail,
+        )
+        return [
+            c.ReportAttemptFailed(attempt, worker, failure, will_retry=False),
+            *self._end(JobStep.FAILED, ended, now),
+        ]
+
+    # ------------------------------------------------------------ the end
+
+    def _end(self, step: JobStep, failure: Failure | None, now: float) -> list[c.Command]:
+        self._step(step)
+        commands: list[c.Command] = []
+        for task in (*self.maps, *self.reduces):
+            for attempt in task.active_attempts():
+                task.report(attempt, AttemptStep.FENCED)
+                commands.append(c.AbortAttempt(attempt.worker, attempt.id))
+        self.running_on.clear()
+        commands += [c.CleanUpJob(w, self.id, keep_output=failure is None) for w in sorted(self._prepared)]
+        parts = tuple(part for _, part in sorted(self.parts.items())) if failure is None else ()
+        commands.append(
+            c.ReportJobEnded(
+                self.id,
+                failure,
+                parts,
+                self._totals(),
+                now - self.submitted_at,
+                self._attempts_failed,
+            )
+        )
+        return commands
+
+    # ------------------------------------------------------------ small things
+
+    def _totals(self) -> Counters:
+        totals = Counter[str]()
+        for counters in self._counters_of.values():
+            totals.update(counters)
+        return dict(sorted(totals.items()))
+
+    def _task(self, task: TaskId) -> TaskMachine | None:
+        tasks = self.maps if task.kind is TaskKind.MAP else self.reduces
+        return tasks[task.index] if 0 <= task.index < len(tasks) else None
+
+    def _pending(self, task: TaskMachine) -> PendingTasks:
+        return self.pending_maps if task.id.kind is TaskKind.MAP else self.pending_reduces
+
+    def _progress(self) -> c.ReportProgress:
+        return c.ReportProgress(
+            self.id, len(self.published), len(self.maps), len(self.parts), len(self.reduces), self.running
+        )
+
+    def _step(self, step: JobStep) -> None:
+        self.state = advance(JOB_TRANSITIONS, f"job {self.id}", self.state, step, self.story)

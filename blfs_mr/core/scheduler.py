@@ -1,0 +1,142 @@
+"""The master's policy as one machine: workers and their slots, jobs and whose turn it is.
+
+Slots are shared fairly: a free slot goes to the job with the fewest running tasks, the older job first
+among equals. One slot beyond a worker's own is allowed for a map task that must run again while reduces
+of its job hold slots and wait for it; otherwise neither could ever end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.core import commands as c
+from blfs_mr.core import events as e
+from blfs_mr.core.job import JobEvent, JobMachine
+from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, WorkerName
+
+
+@dataclass(slots=True)
+class Worker:
+    """A registered worker."""
+
+    name: WorkerName
+    slots: int
+
+
+class Scheduler:
+    """Owns every job from submission to end. ``no_worker_deadline`` is in seconds."""
+
+    def __init__(self, no_worker_deadline: float) -> None:
+        self.workers: dict[WorkerName, Worker] = {}
+        self.jobs: dict[JobId, JobMachine] = {}
+        self._no_worker_deadline = no_worker_deadline
+        self._stranded_since: dict[JobId, float] = {}
+
+    def running_on(self, worker: WorkerName) -> int:
+        """How many attempts hold a slot of ``worker``."""
+        return sum(job.running_on[worker] for job in self.jobs.values())
+
+    def handle(self, event: e.Event, now: float, reporter: WorkerName | None = None) -> list[c.Command]:
+        """What ``event`` calls for, in order.
+
+        ``reporter`` is the worker whose word it is: what it says of an attempt that is not its own is
+        ignored, whatever the reason (it was fenced, or the worker is confused).
+        """
+        match event:
+            case e.WorkerJoined():
+                commands = self._worker_joined(event)
+            case e.WorkerLost():
+                self.workers.pop(event.worker, None)
+                commands = [cmd for job in list(self.jobs.values()) for cmd in job.handle(event, now)]
+            case e.JobSubmitted():
+                self.jobs[event.job] = JobMachine(
+                    event.job, event.spec, event.splits, self.workers.keys(), now
+                )
+                commands = []
+            case e.JobCancelled():
+                job = self.jobs.get(event.job)
+                commands = job.handle(event, now) if job else []
+            case e.TimePassed():
+                commands = self._fail_stranded_jobs(now)
+            case _:
+                commands = self._report(event, now, reporter)
+        self._forget_ended(commands)
+        return commands + self._fill_slots()
+
+    # ------------------------------------------------------------ events
+
+    def _worker_joined(self, event: e.WorkerJoined) -> list[c.Command]:
+        self.workers[event.worker] = Worker(event.worker, event.slots)
+        live = tuple(output for output in event.held if output.task.job in self.jobs and self._holds(output))
+        return [c.AcceptWorker(event.worker, live)]
+
+    def _holds(self, output: AttemptId) -> bool:
+        return self.jobs[output.task.job].holds(output)
+
+    def _report(self, event: JobEvent, now: float, reporter: WorkerName | None) -> list[c.Command]:
+        subject = _subject(event)
+        job = self.jobs.get(subject.task.job)
+        if job is None or (reporter is not None and job.worker_of(subject) != reporter):
+            return []
+        return job.handle(event, now)
+
+    def _fail_stranded_jobs(self, now: float) -> list[c.Command]:
+        """Fail jobs with a task that no live worker could run for the whole deadline."""
+        commands: list[c.Command] = []
+        for job in list(self.jobs.values()):
+            task = job.stranded
+            if task is None:
+                self._stranded_since.pop(job.id, None)
+                continue
+            since = self._stranded_since.setdefault(job.id, now)
+            if now - since < self._no_worker_deadline:
+                continue
+            holders = task.split.holders if task.split else ()
+            reason = (
+                f"no worker holds the input of {task.id}, {task.split.path}: "
+                f"{', '.join(holders)} did not come back within {self._no_worker_deadline:g} s"
+                if task.split and holders
+                else f"no worker is left; none came within {self._no_worker_deadline:g} s"
+            )
+            commands += job.fail(Failure(FailureKind.WORKER_LOST, reason), now)
+        return commands
+
+    # ------------------------------------------------------------ slots
+
+    def _forget_ended(self, commands: list[c.Command]) -> None:
+        for command in commands:
+            if isinstance(command, c.ReportJobEnded):
+                del self.jobs[command.job]
+                self._stranded_since.pop(command.job, None)
+
+    def _fill_slots(self) -> list[c.Command]:
+        load = {worker: self.running_on(worker) for worker in self.workers}
+        commands: list[c.Command] = []
+        while started := self._start_one(load):
+            commands += started
+        return commands
+
+    def _start_one(self, load: dict[WorkerName, int]) -> list[c.Command]:
+        """Start the task whose turn it is, if a slot is free for it; ``load`` is kept up to date."""
+        for job in sorted(self.jobs.values(), key=lambda job: job.running):
+            extra = 1 if job.waits_for_lost_maps else 0
+            free = [w.name for w in self.workers.values() if load[w.name] < w.slots + extra]
+            for worker in sorted(free, key=load.__getitem__):
+                task = job.next_task(worker)
+                if task is not None:
+                    load[worker] += 1
+                    return job.start(task, worker)
+        return []
+
+
+def _subject(event: JobEvent) -> AttemptId:
+    """The attempt that an event reports of."""
+    match event:
+        case e.MapOutputWritten():
+            return event.output.attempt
+        case e.MapOutputUnreadable():
+            return event.reader
+        case e.JobCancelled() | e.WorkerLost():
+            raise AssertionError(f"{event} is not about one attempt")
+        case _:
+            return event.attempt

@@ -1,0 +1,138 @@
+"""Every state of attempts, tasks and jobs, and every transition between them, as literal tables.
+
+Nothing else moves a state. A cell that is missing means that the event cannot happen there; should it
+happen all the same, :func:`advance` raises with the story, because a scheduler that guesses loses data.
+
+A report of a fenced attempt (one whose worker was lost, or that was aborted) is no bug: it is late. Those
+cells are present and lead nowhere.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeVar
+
+from blfs_mr.errors import InvalidTransition
+
+State = TypeVar("State", bound=enum.StrEnum)
+Step = TypeVar("Step", bound=enum.StrEnum)
+
+
+class AttemptState(enum.StrEnum):
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    COMMITTING = "committing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    FENCED = "fenced"
+
+
+class AttemptStep(enum.StrEnum):
+    """What moves an attempt."""
+
+    LAUNCHED = "launched"
+    OUTPUT_PUBLISHED = "output published"
+    COMMIT_REQUESTED = "commit requested"
+    COMMITTED = "committed"
+    FAILED = "failed"
+    FENCED = "fenced"
+
+
+class TaskState(enum.StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class TaskStep(enum.StrEnum):
+    """What moves a task."""
+
+    ATTEMPT_STARTED = "attempt started"
+    ATTEMPT_SUCCEEDED = "attempt succeeded"
+    ATTEMPT_LOST = "attempt lost"
+    OUTPUT_LOST = "output lost"
+    GIVEN_UP = "given up"
+
+
+class JobState(enum.StrEnum):
+    MAPPING = "mapping"
+    REDUCING = "reducing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobStep(enum.StrEnum):
+    """What moves a job."""
+
+    MAPS_DONE = "maps done"
+    MAP_OUTPUT_LOST = "map output lost"
+    REDUCES_DONE = "reduces done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptStep], AttemptState] = {
+    (AttemptState.LAUNCHING, AttemptStep.LAUNCHED): AttemptState.RUNNING,
+    # A child's own link may be faster than the launcher's word that the child was forked.
+    (AttemptState.LAUNCHING, AttemptStep.OUTPUT_PUBLISHED): AttemptState.SUCCEEDED,
+    (AttemptState.LAUNCHING, AttemptStep.COMMIT_REQUESTED): AttemptState.COMMITTING,
+    (AttemptState.LAUNCHING, AttemptStep.FAILED): AttemptState.FAILED,
+    (AttemptState.LAUNCHING, AttemptStep.FENCED): AttemptState.FENCED,
+    (AttemptState.RUNNING, AttemptStep.OUTPUT_PUBLISHED): AttemptState.SUCCEEDED,
+    (AttemptState.RUNNING, AttemptStep.COMMIT_REQUESTED): AttemptState.COMMITTING,
+    (AttemptState.RUNNING, AttemptStep.FAILED): AttemptState.FAILED,
+    (AttemptState.RUNNING, AttemptStep.FENCED): AttemptState.FENCED,
+    (AttemptState.COMMITTING, AttemptStep.LAUNCHED): AttemptState.COMMITTING,
+    (AttemptState.COMMITTING, AttemptStep.COMMITTED): AttemptState.SUCCEEDED,
+    (AttemptState.COMMITTING, AttemptStep.FAILED): AttemptState.FAILED,
+    (AttemptState.COMMITTING, AttemptStep.FENCED): AttemptState.FENCED,
+    (AttemptState.SUCCEEDED, AttemptStep.LAUNCHED): AttemptState.SUCCEEDED,
+    (AttemptState.SUCCEEDED, AttemptStep.OUTPUT_PUBLISHED): AttemptState.SUCCEEDED,
+    (AttemptState.SUCCEEDED, AttemptStep.COMMITTED): AttemptState.SUCCEEDED,
+    (AttemptState.SUCCEEDED, AttemptStep.FENCED): AttemptState.SUCCEEDED,
+    # A process may fall over on its way out; what it published stands.
+    (AttemptState.SUCCEEDED, AttemptStep.FAILED): AttemptState.SUCCEEDED,
+    (AttemptState.FAILED, AttemptStep.FENCED): AttemptState.FAILED,
+    # The launcher's word that the child was forked may come after the child's own failure.
+    (AttemptState.FAILED, AttemptStep.LAUNCHED): AttemptState.FAILED,
+    **{(AttemptState.FENCED, step): AttemptState.FENCED for step in AttemptStep},
+}
+
+TASK_TRANSITIONS: Mapping[tuple[TaskState, TaskStep], TaskState] = {
+    (TaskState.PENDING, TaskStep.ATTEMPT_STARTED): TaskState.RUNNING,
+    (TaskState.PENDING, TaskStep.GIVEN_UP): TaskState.FAILED,
+    (TaskState.RUNNING, TaskStep.ATTEMPT_SUCCEEDED): TaskState.SUCCEEDED,
+    (TaskState.RUNNING, TaskStep.ATTEMPT_LOST): TaskState.PENDING,
+    (TaskState.RUNNING, TaskStep.GIVEN_UP): TaskState.FAILED,
+    (TaskState.SUCCEEDED, TaskStep.OUTPUT_LOST): TaskState.PENDING,
+}
+
+JOB_TRANSITIONS: Mapping[tuple[JobState, JobStep], JobState] = {
+    (JobState.MAPPING, JobStep.MAPS_DONE): JobState.REDUCING,
+    (JobState.MAPPING, JobStep.MAP_OUTPUT_LOST): JobState.MAPPING,
+    # Every reduce had read the output before it was lost.
+    (JobState.MAPPING, JobStep.REDUCES_DONE): JobState.SUCCEEDED,
+    (JobState.MAPPING, JobStep.FAILED): JobState.FAILED,
+    (JobState.MAPPING, JobStep.CANCELLED): JobState.CANCELLED,
+    (JobState.REDUCING, JobStep.MAP_OUTPUT_LOST): JobState.MAPPING,
+    (JobState.REDUCING, JobStep.REDUCES_DONE): JobState.SUCCEEDED,
+    (JobState.REDUCING, JobStep.FAILED): JobState.FAILED,
+    (JobState.REDUCING, JobStep.CANCELLED): JobState.CANCELLED,
+}
+
+
+def advance(
+    table: Mapping[tuple[State, Step], State], subject: object, state: State, step: Step, story: list[str]
+) -> State:
+    """The state after ``step``; the step is added to ``story``.
+
+    Raises InvalidTransition, with the story, where the table has no such cell.
+    """
+    following = table.get((state, step))
+    if following is None:
+        raise InvalidTransition(str(subject), state.value, step.value, tuple(story))
+    story.append(f"{state.value} -> {following.value} by {step.value}")
+    return following

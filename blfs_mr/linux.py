@@ -1,0 +1,198 @@
+"""The one narrow module over the kernel: direct I/O, aligned buffers, locks and process controls.
+
+What is here is mechanism only; who may open what, and when to flush or retry, is decided elsewhere. Every
+function names the capability it needs (almost always none) and what it raises. Facts about system calls are
+from the Linux man pages: open(2), preadv(2), flock(2), prctl(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+from types import TracebackType
+from typing import Self
+
+from blfs_mr.errors import DirectIONotSupported, VolumeBusy
+
+PAGE = 4096
+"""Alignment of every direct read: of the address, the offset and the length, in bytes.
+
+A constant and not the device's logical block size, because it is part of the format on disk: a volume
+written on one host is read on others.
+"""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def align_down(position: int) -> int:
+    """The last multiple of PAGE that is not above ``position``."""
+    return position & -PAGE
+
+
+def align_up(position: int) -> int:
+    """The first multiple of PAGE that is not below ``position``."""
+    return (position + PAGE - 1) & -PAGE
+
+
+class AlignedBuffer:
+    """Anonymous memory for direct reads: page aligned, ``size`` bytes rounded up to whole pages.
+
+    The mapping is shared, because user code may fork while the device writes into the buffer: in a private
+    mapping the fork would mark the pages copy-on-write, and the data could land in the child's copy
+    (open(2), NOTES on O_DIRECT and fork).
+    """
+
+    __slots__ = ("_map", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = align_up(size)
+        self._map = mmap.mmap(-1, self.size, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+
+    def view(self) -> memoryview:
+        """All bytes of the buffer, writable."""
+        return memoryview(self._map)
+
+    def close(self) -> None:
+        """Unmap. Raises BufferError while a view of the buffer is still held."""
+        self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_direct(path: str) -> int:
+    """Open for direct reads only. Needs read permission; returns a descriptor that exec closes.
+
+    Raises DirectIONotSupported where the file system refuses ``O_DIRECT``, OSError for everything else.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise DirectIONotSupported(f"{path}: its file system refuses O_DIRECT") from error
+        raise
+
+
+def open_for_overwrite(path: str) -> int:
+    """Open an existing file or device to change bytes in place. Needs write permission; raises OSError.
+
+    Never creates and never truncates: both change metadata, which peers have cached for good.
+    """
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
+def supports_direct_io(folder: str) -> bool:
+    """Whether files in ``folder`` can be read with ``O_DIRECT`` at PAGE alignment. Needs write permission.
+
+    Makes, reads and removes one file of one page, because some file systems accept the flag in open(2) and
+    refuse the read, or want a larger alignment. Raises OSError where the folder cannot be written at all.
+    """
+    path = os.path.join(folder, f".direct-io-probe-{os.getpid()}")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, bytes(PAGE), 0)
+        os.fsync(fd)
+        direct = open_direct(path)
+        try:
+            with AlignedBuffer(PAGE) as buffer:
+                return os.preadv(direct, [buffer.view()], 0) == PAGE
+        finally:
+            os.close(direct)
+    except DirectIONotSupported:
+        return False
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    finally:
+        os.close(fd)
+        os.unlink(path)
+
+
+def read_exactly(fd: int, view: memoryview, offset: int) -> int:
+    """Fill ``view`` from ``offset`` of ``fd``; return the bytes read, fewer only at the end of the file.
+
+    Fit for direct descriptors where ``view`` and ``offset`` are aligned: after a short read it goes on from
+    the last whole page, since ``O_DIRECT`` refuses any other position. Raises OSError as preadv(2) does.
+    """
+    wanted = view.nbytes
+    done = reached = 0
+    while True:
+        end = done + os.preadv(fd, [view[done:]], offset + done)
+        if end == wanted or end <= reached:
+            return max(end, reached)
+        reached = end
+        done = align_down(end)
+
+
+def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write every byte of ``data`` at ``offset``. Raises OSError as pwrite(2) does."""
+    with memoryview(data) as whole, whole.cast("B") as view:
+        done = 0
+        while done < view.nbytes:
+            done += os.pwrite(fd, view[done:], offset + done)
+
+
+def lock_exclusive(fd: int) -> None:
+    """Take the flock(2) of an open file without waiting. Raises VolumeBusy when another one holds it.
+
+    The lock belongs to the open file description: every process that inherits the descriptor holds it too,
+    and it ends when the last of them is gone.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise VolumeBusy("another process holds the lock") from error
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Have the kernel send ``signal`` to this process when the thread that forked it ends.
+
+    Needs no capability. A change of credentials clears it, so call it afterwards; the parent may have died
+    before the call, so compare ``os.getppid()`` after it. Raises OSError.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def set_child_subreaper() -> None:
+    """Become the parent of all orphaned descendants, so that they can be reaped. Raises OSError."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent the main thread of ``pid`` is; none when it is gone (proc(5), children)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def host_identity() -> str:
+    """The boot id: equal for all processes of one running kernel, different on every host and boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now, in bytes (proc(5), statm, second field)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
+
+
+def _prctl(option: int, argument: int) -> None:
+    # Imported here: ctypes costs milliseconds and most processes never come by.
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")

@@ -1,0 +1,1 @@
+"""What stands behind ``submit``: the link to a master, the embedded cluster, the output, the report."""

@@ -1,0 +1,90 @@
+"""A submitter's conversation with the master: one blocking socket, no event loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from blfs_mr.blocking_link import BlockingLink, dial
+from blfs_mr.errors import ConfigError, LinkClosed
+from blfs_mr.model import InputSplit, JobId, JobSpec
+from blfs_mr.wire.messages import (
+    AttemptFailed,
+    CancelJob,
+    ClusterDescription,
+    DescribeCluster,
+    Heartbeat,
+    JobAccepted,
+    JobEnded,
+    JobProgressed,
+    SubmitJob,
+)
+
+SILENCE_DEADLINE = 30.0
+"""Seconds without a sign of the master after which it counts as gone. It sends one every second or so."""
+
+CANCEL_DEADLINE = 5.0
+"""Seconds that the master gets to confirm a cancellation; without a word the submitter leaves all the same,
+and the end of its link cancels the job."""
+
+News = Callable[[JobProgressed | AttemptFailed], None]
+
+
+class Client:
+    """One submitter's link to a master."""
+
+    def __init__(self, host: str, port: int, cluster: str, secret: bytes) -> None:
+        """Connect. Raises LinkClosed when nobody answers, HandshakeRefused when secret or cluster differ."""
+        name = f"{socket.gethostname()}-{os.getpid()}"
+        self._link: BlockingLink = dial(host, port, cluster=cluster, secret=secret, name=name)
+        self._link.set_deadline(SILENCE_DEADLINE)
+        self._job: JobId | None = None
+
+    def describe(self) -> ClusterDescription:
+        """What there is to run on."""
+        return self._link.request(DescribeCluster(), expect=ClusterDescription)
+
+    def submit(self, spec: JobSpec, splits: tuple[InputSplit, ...]) -> JobId:
+        """Start a job. Raises RequestFailed with the master's reason if it is refused."""
+        self._job = self._link.request(SubmitJob(spec, splits), expect=JobAccepted).job
+        return self._job
+
+    def wait(self, news: News) -> JobEnded:
+        """Wait for the job's end; ``news`` hears what happens until then. Raises LinkClosed."""
+        while True:
+            match self._link.receive():
+                case JobEnded() as ended:
+                    return ended
+                case Heartbeat():
+                    self._link.send(Heartbeat())
+                case JobProgressed() | AttemptFailed() as message:
+                    news(message)
+
+    def cancel(self) -> None:
+        """Cancel the job, if one runs, and wait a moment for the master to say that it is over."""
+        if self._job is None:
+            return
+        self._link.set_deadline(CANCEL_DEADLINE)
+        try:
+            self._link.send(CancelJob(self._job))
+            self.wait(lambda _: None)
+        except LinkClosed:
+            pass  # The end of the link cancels it as well.
+
+    def close(self) -> None:
+        """End the link; a job that still runs is cancelled by that."""
+        self._link.close()
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret of an existing cluster. Raises ConfigError; one made here would be another one."""
+    try:
+        return bytes.fromhex(path.read_text().strip())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no cluster secret at {path}: start the master first, or name its --config"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the cluster secret at {path} cannot be read: {error}") from error

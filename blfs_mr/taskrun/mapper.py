@@ -1,0 +1,141 @@
+"""A map attempt: records in, one published map output out.
+
+User ``map`` -> buffer in memory -> sorted runs in leased shared files -> one flush -> published. Each shared
+file holds one run of its own (see ``docs/spill_format.md``); a run that does not fit into what is left of
+its file goes on in the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from blfs_mr import linux
+from blfs_mr.blocking_link import BlockingLink
+from blfs_mr.errors import PoolExhausted, RecordTooLarge, RequestFailed
+from blfs_mr.formats.reading import open_split
+from blfs_mr.job import LoadedJob, instantiate, overrides
+from blfs_mr.model import JobSpec, PublishedFile
+from blfs_mr.shuffle import Batch, EncodedBlock, MapBuffer, encode_in_blocks
+from blfs_mr.spill.format import MAX_PAYLOAD
+from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.units import format_size
+from blfs_mr.volume.layout import Volume, open_volume
+from blfs_mr.wire.messages import LeaseGranted, LeaseSharedFile, PublishMapOutput, RunMapTask
+
+if TYPE_CHECKING:
+    from blfs_mr.taskrun.attempt import Progress
+
+
+WRITE_BUFFERS = 8 << 20
+"""Bytes of the budget kept for reading input and for encoding and writing blocks: a few of the largest."""
+
+LEAST_BUFFER = 8 << 20
+"""Bytes that pairs get in any case: with less, a budget that the job's own imports use up would make a spill
+of every few records."""
+
+
+def run_map(
+    task: RunMapTask, loaded: LoadedJob, spec: JobSpec, link: BlockingLink, progress: Progress
+) -> None:
+    """Run one map attempt to its publication."""
+    job = instantiate(loaded.job_class, spec.params)
+    split = open_split(task.split, spec.settings.input_format)
+    job.split, job.source = split, split.source
+    progress.doing = "setup"
+    job.setup()
+    if overrides(loaded.job_class, "map_split"):
+        where = f"{split.path}, {split.length} bytes from {split.offset}"
+        progress.doing, progress.culprit = "map_split", lambda: where
+        pairs: Iterator[Any] = iter(job.map_split(split))
+        records = None
+    else:
+        records = split.records()
+        progress.doing, progress.culprit = "map", lambda: records.current
+        pairs = chain.from_iterable(map(job.map, records))
+    buffer = MapBuffer(
+        spec.settings.reduce_tasks,
+        partition=job.partition if overrides(loaded.job_class, "partition") else None,
+        combine=job.combine if overrides(loaded.job_class, "combine") else None,
+        memory=max(spec.settings.memory - linux.resident_bytes() - WRITE_BUFFERS, LEAST_BUFFER),
+        resident=linux.resident_bytes,
+    )
+    volume = open_volume(task.own_volume)
+    output = MapOutputWriter(link, volume, task, spec)
+    while buffer.fill(pairs):
+        output.write_run(buffer.drain())
+    progress.doing, progress.culprit = "cleanup", None
+    job.cleanup()
+    output.write_run(buffer.drain())
+    files = output.flush()
+    counters = {
+        "map.records_in": records.count if records is not None else 0,
+        "map.records_out": buffer.records,
+        "combine.records_in": buffer.combiner.values_in if buffer.combiner else 0,
+        "combine.records_out": buffer.combiner.values_out if buffer.combiner else 0,
+        "map.records_spilled": sum(file.records for file in files),
+        "map.bytes_spilled": sum(file.length for file in files),
+        **job.counters,
+    }
+    link.request(PublishMapOutput(task.attempt, files, counters))
+
+
+class MapOutputWriter:
+    """Puts sorted runs into leased shared files, and flushes them all at once."""
+
+    def __init__(self, link: BlockingLink, volume: Volume, task: RunMapTask, spec: JobSpec) -> None:
+        self._link, self._volume, self._attempt = link, volume, task.attempt
+        self._partitions = spec.settings.reduce_tasks
+        self._block_size = spec.settings.block_size
+        self._writer: SharedFileWriter | None = None
+        self._descriptors: list[int] = []
+        self._published: list[PublishedFile] = []
+
+    def write_run(self, run: Iterable[tuple[int, Batch]]) -> None:
+        """Write ``run``, the batches of rising partitions, into shared files of its own."""
+        for partition, batches in groupby(run, key=itemgetter(0)):
+            for block in encode_in_blocks(map(itemgetter(1), batches), self._block_size, MAX_PAYLOAD):
+                self._append(partition, block)
+        self._finish_file()
+
+    def flush(self) -> tuple[PublishedFile, ...]:
+        """Flush file after file, then the device, once: only now may readers be told."""
+        for descriptor in self._descriptors:
+            os.fsync(descriptor)
+        if self._descriptors:
+            self._volume.flush_device()
+        return tuple(self._published)
+
+    def _append(self, partition: int, block: EncodedBlock) -> None:
+        if block.oversized:
+            raise RecordTooLarge(
+                f"a record of {format_size(len(block.payload))} is larger than a block may be, "
+                f"{format_size(MAX_PAYLOAD)}: make the records smaller"
+            )
+        if self._writer is not None and self._writer.append(partition, block.payload, block.records):
+            return
+        self._finish_file()
+        self._writer = self._lease()
+        if not self._writer.append(partition, block.payload, block.records):
+            raise RecordTooLarge(
+                f"a block of {format_size(len(block.payload))} ({block.records} records) does not fit into a "
+                f"shared file, which takes one of {format_size(self._writer.payload_capacity)}: set "
+                "worker.shared_file_size higher, or block_size lower"
+            )
+
+    def _lease(self) -> SharedFileWriter:
+        try:
+            lease = self._link.request(LeaseSharedFile(self._attempt), expect=LeaseGranted).lease
+        except RequestFailed as refused:
+            raise PoolExhausted(str(refused)) from refused
+        descriptor = self._volume.open_for_write(lease.shared_file)
+        self._descriptors.append(descriptor)
+        return SharedFileWriter(descriptor, lease, self._partitions)
+
+    def _finish_file(self) -> None:
+        if self._writer is not None:
+            self._published.append(self._writer.finish())
+            self._writer = None

@@ -1,0 +1,25 @@
+"""Who may connect to the master, and which messages each may send and receive."""
+
+from __future__ import annotations
+
+import enum
+import types
+
+from blfs_mr.wire import messages
+
+
+class Role(enum.StrEnum):
+    """What a connecting peer is: claimed in ``Hello`` and bound into both proofs."""
+
+    WORKER = "worker"
+    CLIENT = "client"
+
+
+TO_MASTER: dict[Role, types.UnionType] = {
+    Role.WORKER: messages.WorkerToMaster,
+    Role.CLIENT: messages.ClientToMaster,
+}
+FROM_MASTER: dict[Role, types.UnionType] = {
+    Role.WORKER: messages.MasterToWorker,
+    Role.CLIENT: messages.MasterToClient,
+}

@@ -1,0 +1,1 @@
+"""The daemons: thin shells that turn messages into events for the core, and carry out its commands."""

@@ -1,0 +1,242 @@
+"""One attempt as its worker sees it: a forked child at the other end of a link, from launch to reaping."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiofiles
+import aiofiles.os
+
+from blfs_mr.errors import LinkClosed
+from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind, VolumeAccess
+from blfs_mr.net.link import Link
+from blfs_mr.wire.codec import Envelope
+from blfs_mr.wire.messages import (
+    Acknowledged,
+    AttemptExited,
+    ChildToWorker,
+    CommitOutput,
+    LeaseGranted,
+    LeaseSharedFile,
+    MapOutputLost,
+    MapOutputReady,
+    MapOutputs,
+    NextMapOutput,
+    OutputCommitted,
+    OutputReady,
+    PublishMapOutput,
+    Refused,
+    RequestCommit,
+    RunMapTask,
+    RunReduceTask,
+    TaskDone,
+    TaskFailed,
+    TaskLaunched,
+    WorkerToChild,
+)
+
+if TYPE_CHECKING:
+    from daemons.job import JobOnWorker
+
+logger = logging.getLogger("blfs_mr.worker")
+
+LOG_TAIL = 4096
+"""Bytes of an attempt's stderr that its failure carries: the last screenful."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Where the child's stdout and stderr go."""
+
+    stdout: Path
+    stderr: Path
+
+
+class RunningAttempt:
+    """Serves one child. ``run`` returns when the child is reaped; what it was for is reported by then."""
+
+    def __init__(self, attempt: AttemptId, job: JobOnWorker, first: RunMapTask | RunReduceTask) -> None:
+        self.id = attempt
+        self.published = False
+        self._job, self._first = job, first
+        self._link: Link | None = None
+        self._waiting: Envelope | None = None
+        self._given: set[AttemptId] = set()
+        self._failure: Failure | None = None
+        self._reported = self._aborted = False
+        self._exited: asyncio.Future[AttemptExited] | None = None
+
+    async def run(self) -> None:
+        """Launch, serve, reap, report."""
+        logs = self._job.log_files(self.id)
+        failure = await self._serve(logs)
+        if failure is not None and not self._reported and not self._aborted:
+            failure = await _with_log_tail(failure, logs.stderr)
+            self._job.report(TaskFailed(self.id, failure))
+        await _truncate(logs, self._job.log_limit)
+
+    # ------------------------------------------------------------ what the worker does to it
+
+    async def abort(self) -> None:
+        """Kill it; nothing more is reported of it."""
+        self._aborted = True
+        await self._kill()
+
+    async def kill_for(self, failure: Failure) -> None:
+        """Kill it, and report ``failure`` once it is gone."""
+        self._failure = failure
+        await self._kill()
+
+    def grant(self, granted: LeaseGranted | Refused) -> None:
+        """The answer to its request for a shared file."""
+        self._answer(granted)
+
+    def commit(self) -> None:
+        """The answer to its request to commit."""
+        self._answer(CommitOutput(self.id))
+
+    def offer(self, outputs: dict[int, MapOutput], volumes: dict[str, VolumeAccess]) -> None:
+        """If it waits for map outputs that it was not given yet, give them."""
+        if self._waiting is None or not isinstance(self._waiting.message, NextMapOutput):
+            return
+        new = tuple(output for output in outputs.values() if output.attempt not in self._given)
+        if new:
+            self._given.update(output.attempt for output in new)
+            needed = {file.lease.shared_file.volume for output in new for file in output.files}
+            self._answer(MapOutputs(new, tuple(volumes[volume] for volume in needed if volume in volumes)))
+
+    # ------------------------------------------------------------ its life
+
+    async def _serve(self, logs: LogFiles) -> Failure | None:
+        """The child's whole life; why it failed, None when it did what it was for."""
+        launcher, failure = await self._job.launcher()
+        if failure is not None:
+            return failure
+        if self._aborted:
+            return None
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                forked, self._exited = await launcher.fork(
+                    self.id, theirs, str(logs.stdout), str(logs.stderr)
+                )
+        except LinkClosed as error:
+            ours.close()
+            return Failure(FailureKind.PROCESS, str(error))
+        self._link = await Link.over_socket(
+            ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=str(self.id)
+        )
+        try:
+            if self._aborted:
+                await self._kill()
+            self._job.report(TaskLaunched(self.id, await forked))
+            async with asyncio.timeout(self._job.spec.settings.task_timeout or None):
+                await self._link.send(self._first)
+                async for envelope in self._link:
+                    self._handle(envelope)
+        except TimeoutError:
+            limit = self._job.spec.settings.task_timeout
+            await self.kill_for(Failure(FailureKind.PROCESS, f"killed: it took longer than {limit:g} s"))
+        except LinkClosed:
+            pass  # How the child ended says more.
+        finally:
+            await self._link.close()
+        return await self._outcome()
+
+    async def _outcome(self) -> Failure | None:
+        assert self._exited is not None
+        try:
+            exited = await self._exited
+        except LinkClosed as error:
+            return self._failure or Failure(FailureKind.PROCESS, str(error))
+        logger.info(
+            "%s exited with %d: %.2f s of processor, %d MiB at most",
+            self.id,
+            exited.status,
+            exited.cpu_seconds,
+            exited.max_rss >> 20,
+        )
+        if self._reported:
+            return None
+        if self._failure is not None:
+            return self._failure
+        if exited.status < 0:
+            how = f"the task process was killed by signal {-exited.status}"
+        else:
+            how = f"the task process ended with exit code {exited.status} and no report"
+        return Failure(FailureKind.PROCESS, how)
+
+    def _handle(self, envelope: Envelope) -> None:
+        """One message of the child. A request may wait for its answer; the child makes one at a time."""
+        message = envelope.message
+        if envelope.id is not None:
+            self._waiting = envelope
+        match message:
+            case LeaseSharedFile():
+                self._job.pool_request(self.id)
+            case PublishMapOutput():
+                self.published = self._reported = True
+                output = MapOutput(self.id, self._job.worker_name, message.files)
+                self._job.publish(MapOutputReady(output, message.counters))
+                self._answer(Acknowledged())
+            case NextMapOutput():
+                self._job.offer_to(self)
+            case MapOutputLost():
+                self._job.report(MapOutputLost(self.id, message.output, message.reason))
+            case RequestCommit():
+                self._job.report(OutputReady(self.id, message.consumed, message.counters))
+            case OutputCommitted():
+                self._reported = True
+                self._job.report(TaskDone(self.id, self._job.part(self.id, message.path, message.size)))
+            case TaskFailed():
+                self._failure = message.failure
+
+    def _answer(self, message: WorkerToChild) -> None:
+        if self._link is not None and self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._link.post(message, reply_to=waiting)
+
+    async def _kill(self) -> None:
+        if self._exited is not None:
+            launcher, _ = await self._job.launcher()
+            await launcher.kill(self.id)
+
+
+def is_map(attempt: AttemptId) -> bool:
+    """Whether the attempt is one of a map task."""
+    return attempt.task.kind is TaskKind.MAP
+
+
+async def _with_log_tail(failure: Failure, path: Path) -> Failure:
+    """``failure`` with the end of what the attempt wrote to stderr."""
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            size = await file.seek(0, os.SEEK_END)
+            await file.seek(max(0, size - LOG_TAIL))
+            tail = (await file.read()).decode(errors="replace")
+    except FileNotFoundError:
+        return failure
+    return Failure(failure.kind, failure.summary, failure.traceback, failure.record, tail)
+
+
+async def _truncate(logs: LogFiles, limit: int) -> None:
+    """Keep the last ``limit`` bytes of each log: a task that prints without end must not fill the disk."""
+    for path in (logs.stdout, logs.stderr):
+        try:
+            size = (await aiofiles.os.stat(path)).st_size
+            if size <= limit:
+                continue
+            async with aiofiles.open(path, "r+b") as file:
+                await file.seek(size - limit)
+                kept = await file.read()
+                await file.seek(0)
+                await file.write(b"[%d bytes before this were dropped]\n" % (size - limit) + kept)
+                await file.truncate()
+        except FileNotFoundError:
+            continue

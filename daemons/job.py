@@ -1,0 +1,172 @@
+"""One job on one worker: its launcher, its attempts, its files, and where its map outputs are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiofiles
+import aiofiles.os
+
+from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, OutputPart, VolumeAccess, WorkerName
+from blfs_mr.wire.messages import (
+    MapOutputLost,
+    MapOutputReady,
+    OutputReady,
+    PrepareJob,
+    RunMapTask,
+    RunReduceTask,
+    TaskDone,
+    TaskFailed,
+    TaskLaunched,
+    TaskRequeued,
+)
+from daemons.attempt import LogFiles, RunningAttempt
+from daemons.processes import LauncherProcess
+
+if TYPE_CHECKING:
+    from daemons.worker import Worker
+
+logger = logging.getLogger("blfs_mr.worker")
+
+Report = TaskLaunched | MapOutputReady | OutputReady | TaskDone | TaskFailed | TaskRequeued | MapOutputLost
+aio_rmtree = aiofiles.os.wrap(shutil.rmtree)
+
+UNCOMMITTED = "_temporary"
+"""The folder inside an output where attempts write until their commit is granted."""
+
+
+class JobOnWorker:
+    """Everything that a worker keeps for a job, from ``PrepareJob`` to ``CleanUpJob``."""
+
+    def __init__(
+        self,
+        prepared: PrepareJob,
+        worker: Worker,
+        launcher: Callable[[], asyncio.Task[LauncherProcess]],
+        folder: Path,
+        output: Path,
+        log_limit: int,
+    ) -> None:
+        self.id, self.spec, self.log_limit = prepared.job, prepared.spec, log_limit
+        self.worker_name: WorkerName = worker.name
+        self.attempts: dict[AttemptId, RunningAttempt] = {}
+        self._map_tasks = prepared.map_tasks
+        self._worker = worker
+        self._folder, self._output = folder, output
+        self._outputs: dict[int, MapOutput] = {}
+        self._volumes: dict[str, VolumeAccess] = {}
+        self._parts: list[Path] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._launcher = asyncio.create_task(self._start(launcher()))
+
+    # ------------------------------------------------------------ attempts
+
+    def run(self, attempt: AttemptId, first: RunMapTask | RunReduceTask) -> None:
+        """Run an attempt, beside all others."""
+        running = self.attempts[attempt] = RunningAttempt(attempt, self, first)
+        task = asyncio.create_task(self._run(running))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, attempt: RunningAttempt) -> None:
+        try:
+            if isinstance(attempt._first, RunReduceTask):
+                await aiofiles.os.makedirs(attempt._first.scratch)
+                await aiofiles.os.makedirs(Path(attempt._first.output_path).parent, exist_ok=True)
+            await attempt.run()
+        except OSError as error:
+            self.report(TaskFailed(attempt.id, Failure(FailureKind.STORAGE, f"{self.worker_name}: {error}")))
+        finally:
+            del self.attempts[attempt.id]
+            self._worker.attempt_over(attempt)
+            if isinstance(attempt._first, RunReduceTask):
+                await aio_rmtree(attempt._first.scratch, ignore_errors=True)
+
+    def reduce_task(self, attempt: AttemptId) -> RunReduceTask:
+        """The first message to a reduce child: its folders and file names."""
+        part = f"part-{attempt.task.index:05d}"
+        return RunReduceTask(
+            attempt,
+            self._map_tasks,
+            str(self._folder / str(attempt)),
+            str(self._output / UNCOMMITTED / f"{part}.{attempt.number}"),
+            str(self._output / part),
+        )
+
+    def log_files(self, attempt: AttemptId) -> LogFiles:
+        """Where the attempt's stdout and stderr go."""
+        logs = self._folder / "logs"
+        return LogFiles(logs / f"{attempt}.stdout", logs / f"{attempt}.stderr")
+
+    async def launcher(self) -> tuple[LauncherProcess, Failure | None]:
+        """The job's launcher, and why it could not load the job file, if it could not."""
+        return await self._launcher
+
+    async def _start(self, starting: asyncio.Task[LauncherProcess]) -> tuple[LauncherProcess, Failure | None]:
+        source = self._folder / "job.py"
+        await aiofiles.os.makedirs(self._folder / "logs")
+        async with aiofiles.open(source, "wb") as file:
+            await file.write(self.spec.file.source)
+        launcher = await starting
+        return launcher, await launcher.load(self.id, self.spec, str(source))
+
+    # ------------------------------------------------------------ what attempts ask for
+
+    def report(self, message: Report) -> None:
+        """Tell the master."""
+        self._worker.report(message)
+
+    def pool_request(self, attempt: AttemptId) -> None:
+        """A mapper needs one more shared file."""
+        self._worker.request_lease(attempt)
+
+    def publish(self, message: MapOutputReady) -> None:
+        """A mapper has flushed its output."""
+        self._worker.publish(message)
+
+    def part(self, attempt: AttemptId, path: str, size: int) -> OutputPart:
+        """What a reducer has committed."""
+        self._parts.append(Path(path))
+        return OutputPart(attempt.task.index, path, self.worker_name, size)
+
+    # ------------------------------------------------------------ map outputs
+
+    def learn(self, output: MapOutput, volume: VolumeAccess | None) -> None:
+        """Where a map task's output is now; ``volume`` is how this host reaches it, None if it cannot."""
+        self._outputs[output.attempt.task.index] = output
+        if volume is not None:
+            self._volumes[volume.volume] = volume
+        for attempt in list(self.attempts.values()):
+            attempt.offer(self._outputs, self._volumes)
+
+    def offer_to(self, attempt: RunningAttempt) -> None:
+        """A reducer asks for map outputs that it was not given yet."""
+        attempt.offer(self._outputs, self._volumes)
+
+    # ------------------------------------------------------------ the end
+
+    async def stop(self) -> None:
+        """Kill every attempt, wait until all are reaped, and let the launcher go."""
+        await asyncio.gather(*(attempt.abort() for attempt in list(self.attempts.values())))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        launcher, _ = await self._launcher
+        await launcher.close()
+
+    async def delete_files(self, keep_output: bool) -> None:
+        """Delete what the job left on this worker's disk, its committed parts too unless ``keep_output``."""
+        await aio_rmtree(self._folder, ignore_errors=True)
+        await aio_rmtree(self._output / UNCOMMITTED, ignore_errors=True)
+        if keep_output:
+            return
+        for part in self._parts:
+            part.unlink(missing_ok=True)
+        try:
+            await aiofiles.os.rmdir(self._output)
+        except OSError:
+            pass  # Other workers' parts are there still; the last worker removes it.

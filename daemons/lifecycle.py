@@ -1,0 +1,76 @@
+"""What every daemon's life has in common: the loop, signals, readiness, logging."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from blfs_mr.errors import BlfsMrError, UsageError
+
+
+def run(main: Callable[[], Awaitable[None]]) -> int:
+    """Run ``main`` on uvloop until it returns or SIGTERM or SIGINT cancels it; the exit code.
+
+    0 after a clean end, 2 when what was asked for is wrong, 1 for every other error of ours.
+    """
+
+    async def until_signalled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await main()
+
+    try:
+        uvloop.run(until_signalled())
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BlfsMrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def set_up_logging(level: str) -> None:
+    """Log to stderr. Under journald, which adds the time itself, lines carry a syslog priority instead."""
+    under_journal = "JOURNAL_STREAM" in os.environ
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JournalFormatter() if under_journal else logging.Formatter(_LINE))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def notify(state: str) -> None:
+    """Tell systemd ``state`` (sd_notify(3)); does nothing where no supervisor asked for it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        sock.sendall(state.encode())
+
+
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _JournalFormatter(logging.Formatter):
+    """``<priority>name: message``, as sd-daemon(3) has it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
+        return f"<{priority}>{super().format(record)}"

@@ -1,0 +1,339 @@
+"""The master: owns jobs, has no data path, and never runs user code.
+
+    python -m daemons.master --config config.toml
+
+One event loop. Messages become events of the scheduler, its commands become messages, in their order; there
+is nothing to lock, because the scheduler is synchronous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from blfs_mr import linux
+from blfs_mr.config import Config, load_config
+from blfs_mr.core import commands as c
+from blfs_mr.core import events as e
+from blfs_mr.core.scheduler import Scheduler
+from blfs_mr.errors import InvalidTransition
+from blfs_mr.model import JobId, JobSettings, VolumeAccess, WorkerName
+from blfs_mr.net.link import KeepAlive, Link
+from blfs_mr.net.listener import Peer
+from blfs_mr.net.listener import serve as listen
+from blfs_mr.secret import load_or_create_secret
+from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
+from blfs_mr.wire import messages as m
+from blfs_mr.wire.codec import Envelope
+from blfs_mr.wire.roles import Role
+from daemons.lifecycle import notify, run, set_up_logging
+
+logger = logging.getLogger("blfs_mr.master")
+
+TICK = 0.25
+"""Seconds between looks at deadlines and reports of progress: often enough for a bar that moves."""
+
+MAX_REDUCE_TASKS = 100_000
+"""Partitions of one job. Each costs an index entry in every shared file and a state here; beyond this the
+index alone would fill a shared file of a few MiB."""
+
+
+@dataclass(slots=True)
+class Registered:
+    """A worker that is, or was, registered. Its volume may be readable when it is gone itself."""
+
+    host: str
+    access: VolumeAccess
+    shared_files: int
+    shared_file_size: int
+    link: Link | None
+
+
+class Master:
+    """One master daemon."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._scheduler = Scheduler(config.master.no_worker_deadline)
+        self._host = linux.host_identity()
+        self._workers: dict[WorkerName, Registered] = {}
+        self._registering: dict[WorkerName, Envelope] = {}
+        self._submitters: dict[JobId, Link] = {}
+        self._progress: dict[JobId, c.ReportProgress] = {}
+
+    async def on_link(self, link: Link, peer: Peer) -> None:
+        """Serve one proven peer until its link ends."""
+        if peer.role is Role.WORKER:
+            await self._serve_worker(link, WorkerName(peer.name))
+        else:
+            await self._serve_client(link)
+
+    async def watch_time(self) -> None:
+        """Tell the scheduler that time passes, and submitters how far their jobs are."""
+        while True:
+            await asyncio.sleep(TICK)
+            self._apply(e.TimePassed())
+            self._report_progress()
+
+    def cancel_jobs(self, reason: str) -> None:
+        """End every job; workers are told to clean up."""
+        for job in list(self._scheduler.jobs):
+            self._apply(e.JobCancelled(job, reason))
+
+    # ------------------------------------------------------------ workers
+
+    async def _serve_worker(self, link: Link, name: WorkerName) -> None:
+        first = await anext(link, None)
+        if first is None or not isinstance(first.message, m.RegisterWorker):
+            return
+        known = self._workers.get(name)
+        if known is not None and known.link is not None:
+            link.post(m.Refused(f"a worker named {name} is registered already"), reply_to=first)
+            return
+        registration = first.message
+        self._workers[name] = Registered(
+            registration.host,
+            registration.access,
+            registration.shared_files,
+            registration.shared_file_size,
+            link,
+        )
+        self._registering[name] = first
+        self._apply(e.WorkerJoined(name, registration.slots, registration.held))
+        logger.info("worker %s joined with %d slots", name, registration.slots)
+        try:
+            async for envelope in link:
+                self._hear_worker(link, name, envelope.message)
+        finally:
+            self._workers[name].link = None
+            reason = link.closed_reason or "the master stops"
+            logger.info("worker %s left: %s", name, reason)
+            self._apply(e.WorkerLost(name, reason))
+
+    def _hear_worker(self, link: Link, name: WorkerName, message: m.Message) -> None:
+        event = _EVENTS[type(message)](message)
+        try:
+            self._apply(event, name)
+        except InvalidTransition:
+            logger.exception("worker %s reported what cannot be; closing its link", name)
+            link.abort("it reported what cannot be")
+
+    # ------------------------------------------------------------ clients
+
+    async def _serve_client(self, link: Link) -> None:
+        jobs: list[JobId] = []
+        link.keep_alive(KeepAlive(self._config.master.heartbeat_interval, self._config.master.worker_timeout))
+        try:
+            async for envelope in link:
+                match envelope.message:
+                    case m.DescribeCluster():
+                        await link.reply(envelope, self._describe())
+                    case m.SubmitJob() as submitted:
+                        refusal = _why_refused(submitted)
+                        if refusal:
+                            await link.reply(envelope, m.Refused(refusal))
+                            continue
+                        job = JobId(secrets.token_hex(8))
+                        jobs.append(job)
+                        self._submitters[job] = link
+                        link.post(m.JobAccepted(job), reply_to=envelope)
+                        logger.info("job %s (%s) submitted", job, submitted.spec.name)
+                        self._apply(e.JobSubmitted(job, submitted.spec, submitted.splits))
+                    case m.CancelJob() as cancelled if cancelled.job in jobs:
+                        self._apply(e.JobCancelled(cancelled.job, "by its submitter"))
+        finally:
+            for job in jobs:
+                if job in self._submitters:
+                    self._apply(e.JobCancelled(job, "its submitter is gone"))
+
+    def _describe(self) -> m.ClusterDescription:
+        workers = []
+        for worker in self._scheduler.workers.values():
+            known = self._workers[worker.name]
+            workers.append(
+                m.WorkerDescription(
+                    worker.name,
+                    known.host,
+                    worker.slots,
+                    self._scheduler.running_on(worker.name),
+                    known.shared_files,
+                    known.shared_file_size,
+                )
+            )
+        job = self._config.job
+        defaults = m.JobDefaults(job.max_attempts, job.memory, job.block_size)
+        return m.ClusterDescription(self._host, tuple(workers), defaults)
+
+    def _report_progress(self) -> None:
+        for job, progress in self._progress.items():
+            self._tell_submitter(
+                job,
+                m.JobProgressed(
+                    job,
+                    progress.maps_done,
+                    progress.maps_total,
+                    progress.reduces_done,
+                    progress.reduces_total,
+                    progress.running,
+                ),
+            )
+        self._progress.clear()
+
+    # ------------------------------------------------------------ the scheduler's commands
+
+    def _apply(self, event: e.Event, reporter: WorkerName | None = None) -> None:
+        for command in self._scheduler.handle(event, asyncio.get_running_loop().time(), reporter):
+            self._carry_out(command)
+
+    def _carry_out(self, command: c.Command) -> None:
+        match command:
+            case c.PrepareJob():
+                self._tell(command.worker, m.PrepareJob(command.job, command.spec, command.map_tasks))
+            case c.LaunchMap():
+                self._tell(command.worker, m.LaunchMapTask(command.attempt, command.split))
+            case c.LaunchReduce():
+                self._tell(command.worker, m.LaunchReduceTask(command.attempt))
+            case c.PublishMapOutput():
+                owner = self._workers[command.output.worker]
+                self._tell(command.worker, m.MapOutputPublished(command.output, owner.host, owner.access))
+            case c.GrantCommit():
+                self._tell(command.worker, m.CommitOutput(command.attempt))
+            case c.AbortAttempt():
+                self._tell(command.worker, m.AbortTask(command.attempt))
+            case c.ReleaseMapOutput():
+                self._tell(command.worker, m.ReleaseMapOutput(command.output))
+            case c.CleanUpJob():
+                self._tell(command.worker, m.CleanUpJob(command.job, command.keep_output))
+            case c.AcceptWorker():
+                self._accept(command)
+            case c.ReportProgress():
+                self._progress[command.job] = command
+            case c.ReportAttemptFailed():
+                logger.info("%s failed on %s: %s", command.attempt, command.worker, command.failure.summary)
+                self._tell_submitter(
+                    command.attempt.task.job,
+                    m.AttemptFailed(command.attempt, command.worker, command.failure, command.will_retry),
+                )
+            case c.ReportJobEnded():
+                self._end_job(command)
+
+    def _accept(self, command: c.AcceptWorker) -> None:
+        link = self._workers[command.worker].link
+        assert link is not None, "it is accepted while its registration is handled"
+        interval = self._config.master.heartbeat_interval
+        link.post(m.WorkerRegistered(command.live, interval), reply_to=self._registering.pop(command.worker))
+        link.keep_alive(KeepAlive(interval, self._config.master.worker_timeout))
+
+    def _end_job(self, command: c.ReportJobEnded) -> None:
+        outcome = "succeeded" if command.failure is None else f"failed: {command.failure.summary}"
+        logger.info("job %s %s after %.2f s", command.job, outcome, command.seconds)
+        self._report_progress()
+        self._tell_submitter(
+            command.job,
+            m.JobEnded(
+                command.job,
+                command.failure,
+                command.parts,
+                command.counters,
+                command.seconds,
+                command.attempts_failed,
+            ),
+        )
+        del self._submitters[command.job]
+
+    def _tell(self, worker: WorkerName, message: m.MasterToWorker) -> None:
+        # A worker whose link has just ended gets nothing more; WorkerLost puts that right.
+        link = self._workers[worker].link
+        if link is not None:
+            link.post(message)
+
+    def _tell_submitter(self, job: JobId, message: m.MasterToClient) -> None:
+        if job in self._submitters:
+            self._submitters[job].post(message)
+
+
+_EVENTS: dict[type, Callable[..., e.Event]] = {
+    m.TaskLaunched: lambda message: e.AttemptLaunched(message.attempt),
+    m.MapOutputReady: lambda message: e.MapOutputWritten(message.output, message.counters),
+    m.OutputReady: lambda message: e.OutputWritten(
+        message.attempt, tuple((c.attempt, c.records) for c in message.consumed), message.counters
+    ),
+    m.TaskDone: lambda message: e.OutputCommitted(message.attempt, message.part),
+    m.TaskFailed: lambda message: e.AttemptFailed(message.attempt, message.failure),
+    m.TaskRequeued: lambda message: e.AttemptRequeued(message.attempt),
+    m.MapOutputLost: lambda message: e.MapOutputUnreadable(message.reader, message.output, message.reason),
+}
+
+
+def _why_refused(submitted: m.SubmitJob) -> str:
+    """What is wrong with a submission, empty when nothing is. Our own submitter sends none of these."""
+    settings: JobSettings = submitted.spec.settings
+    if not 1 <= settings.reduce_tasks <= MAX_REDUCE_TASKS:
+        return f"{settings.reduce_tasks} reduce tasks: 1 to {MAX_REDUCE_TASKS} are allowed"
+    if not PAGE_SIZE <= settings.block_size <= MAX_PAYLOAD:
+        return f"a block size of {settings.block_size} bytes: {PAGE_SIZE} to {MAX_PAYLOAD} are allowed"
+    if settings.max_attempts < 1 or settings.memory < 1 or settings.task_timeout < 0:
+        return "max_attempts and memory must be positive, task_timeout not negative"
+    if settings.output_is_local != os.path.isabs(settings.output) or ".." in Path(settings.output).parts:
+        return f"the output {settings.output!r} is neither an absolute folder nor a plain name"
+    return ""
+
+
+def next_epoch(home: Path) -> int:
+    """The epoch of this start of the master: one more than the last one's, recorded before it is used."""
+    path, temporary = home / "master.epoch", home / "master.epoch.new"
+    home.mkdir(parents=True, exist_ok=True)
+    epoch = int(path.read_text()) + 1 if path.exists() else 1
+    with temporary.open("w") as file:
+        file.write(f"{epoch}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return epoch
+
+
+async def serve(config: Config, listening: socket.socket | None = None) -> None:
+    """Listen and schedule until cancelled, on the socket ``listening`` if there is one already."""
+    master = Master(config)
+    listener = await listen(
+        config.master.host,
+        config.master.port,
+        cluster=config.cluster.id,
+        secret=load_or_create_secret(config.secret_path),
+        epoch=next_epoch(config.home),
+        on_link=master.on_link,
+        listening=listening,
+    )
+    notify("READY=1")
+    try:
+        await master.watch_time()
+    finally:
+        notify("STOPPING=1")
+        master.cancel_jobs("the master stops")
+        await listener.close()
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+def main(path: Path | None) -> None:
+    """Run the master until it is told to stop."""
+
+    async def until_stopped() -> None:
+        config = load_config(path, os.environ)
+        set_up_logging(config.logging.level)
+        await serve(config)
+
+    sys.exit(run(until_stopped))
+
+
+if __name__ == "__main__":
+    main()

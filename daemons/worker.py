@@ -1,0 +1,315 @@
+"""The worker: owns its node's volume and task processes, and does what the master says.
+
+    python -m daemons.worker --config config.toml --name worker-0
+
+One event loop. The volume is opened, and locked, once; the link to the master comes and goes. When it goes,
+the master has given this worker's attempts to others, so they are killed; what was published stays leased
+until the master, after the next registration, says which of it is still needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+
+import click
+
+from blfs_mr import linux
+from blfs_mr.config import Config, load_config
+from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
+from blfs_mr.errors import BlfsMrError, ConfigError, HandshakeRefused, LinkClosed
+from blfs_mr.model import AttemptId, IncarnationId, JobId, WorkerName
+from blfs_mr.net.dial import connect
+from blfs_mr.net.link import KeepAlive, Link
+from blfs_mr.secret import load_or_create_secret
+from blfs_mr.units import format_size
+from blfs_mr.volume.directory import OwnedDirectoryVolume
+from blfs_mr.volume.layout import OwnedVolume
+from blfs_mr.wire.messages import (
+    AbortTask,
+    CleanUpJob,
+    CommitOutput,
+    LaunchMapTask,
+    LaunchReduceTask,
+    LeaseGranted,
+    MapOutputPublished,
+    MapOutputReady,
+    Message,
+    PrepareJob,
+    Refused,
+    RegisterWorker,
+    ReleaseMapOutput,
+    RunMapTask,
+    TaskRequeued,
+    WorkerRegistered,
+)
+from blfs_mr.wire.roles import Role
+from daemons.attempt import RunningAttempt
+from daemons.job import JobOnWorker, Report
+from daemons.lifecycle import notify, run, set_up_logging
+from daemons.processes import LauncherProcess
+
+logger = logging.getLogger("blfs_mr.worker")
+
+RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
+"""Seconds between attempts to reach the master: soon after a restart, never a storm."""
+
+
+class Worker:
+    """One worker daemon."""
+
+    def __init__(self, config: Config, name: WorkerName, volume: OwnedVolume) -> None:
+        self.name = name
+        self._config, self._volume = config, volume
+        self._folders = config.worker_folders(name)
+        self._incarnation = IncarnationId(secrets.token_hex(8))
+        self._host = linux.host_identity()
+        self._link: Link | None = None
+        self._epoch = 0
+        self._jobs: dict[JobId, JobOnWorker] = {}
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._unneeded: set[AttemptId] = set()
+        self._published: set[AttemptId] = set()
+        files = volume.shared_files()
+        self._pool = LeasePool(files, {file: volume.highest_generation(file) for file in files})
+        self._spare: asyncio.Task[LauncherProcess] | None = None
+
+    async def serve(self, leave_with_master: bool) -> None:
+        """Keep registered with the master until cancelled, or refused for good.
+
+        With ``leave_with_master``, end when the first link to the master does.
+        """
+        self._spare = self._start_launcher()
+        delay = RECONNECT_FIRST
+        try:
+            while True:
+                try:
+                    await self._session()
+                    delay = RECONNECT_FIRST
+                except HandshakeRefused as error:
+                    raise ConfigError(f"the master refuses this worker: {error}") from error
+                except BlfsMrError as error:
+                    if leave_with_master:
+                        return
+                    logger.warning("%s; trying again in %.1f s", error, delay)
+                await self._drop_everything()
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RECONNECT_MOST)
+        finally:
+            await self._drop_everything()
+            if self._spare is not None:
+                await (await self._spare).close()
+
+    # ------------------------------------------------------------ the link to the master
+
+    async def _session(self) -> None:
+        """One connection to the master, from handshake to its end."""
+        master = self._config.master
+        self._link, self._epoch = await connect(
+            master.host,
+            master.port,
+            cluster=self._config.cluster.id,
+            secret=load_or_create_secret(self._config.secret_path),
+            role=Role.WORKER,
+            name=self.name,
+            incarnation=self._incarnation,
+            lowest_epoch=self._epoch,
+        )
+        try:
+            registered = await self._link.request(
+                RegisterWorker(
+                    self.name,
+                    self._incarnation,
+                    self._host,
+                    self._config.worker.slot_count,
+                    self._volume.access,
+                    len(self._volume.shared_files()),
+                    max(file.size for file in self._volume.shared_files()),
+                    tuple(sorted(self._published)),
+                ),
+                expect=WorkerRegistered,
+            )
+            self._link.keep_alive(KeepAlive(registered.heartbeat_interval, master.worker_timeout))
+            for attempt in self._published - set(registered.live):
+                self._release(attempt)
+            logger.info(
+                "registered with the master as %s, %d slots", self.name, self._config.worker.slot_count
+            )
+            notify("READY=1")
+            async for envelope in self._link:
+                self._handle(envelope.message)
+            raise LinkClosed(f"the link to the master ended: {self._link.closed_reason}")
+        finally:
+            await self._link.close()
+            self._link = None
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case PrepareJob():
+                self._prepare(message)
+            case LaunchMapTask():
+                self._jobs[message.attempt.task.job].run(
+                    message.attempt, RunMapTask(message.attempt, message.split, self._volume.access)
+                )
+            case LaunchReduceTask():
+                job = self._jobs[message.attempt.task.job]
+                job.run(message.attempt, job.reduce_task(message.attempt))
+            case MapOutputPublished():
+                local = message.host == self._host
+                self._jobs[message.output.attempt.task.job].learn(
+                    message.output, message.access if local else None
+                )
+            case CommitOutput():
+                if attempt := self._attempt(message.attempt):
+                    attempt.commit()
+            case AbortTask():
+                if attempt := self._attempt(message.attempt):
+                    self._in_background(attempt.abort())
+            case ReleaseMapOutput():
+                self._release(message.attempt)
+            case CleanUpJob():
+                if message.job in self._jobs:
+                    self._in_background(self._clean_up(self._jobs.pop(message.job), message.keep_output))
+
+    def report(self, message: Report) -> None:
+        """Tell the master; without a link there is nobody who would believe it."""
+        if self._link is not None:
+            self._link.post(message)
+
+    # ------------------------------------------------------------ jobs
+
+    def _prepare(self, message: PrepareJob) -> None:
+        settings = message.spec.settings
+        output = Path(settings.output) if settings.output_is_local else self._folders.output / settings.output
+        self._jobs[message.job] = JobOnWorker(
+            message,
+            self,
+            self._take_launcher,
+            self._folders.scratch / "jobs" / message.job,
+            output,
+            self._config.worker.log_limit,
+        )
+
+    def _attempt(self, attempt: AttemptId) -> RunningAttempt | None:
+        job = self._jobs.get(attempt.task.job)
+        return job.attempts.get(attempt) if job else None
+
+    def _take_launcher(self) -> asyncio.Task[LauncherProcess]:
+        """The spare launcher, which has its interpreter's start behind it; another one takes its place."""
+        assert self._spare is not None
+        launcher, self._spare = self._spare, self._start_launcher()
+        return launcher
+
+    def _start_launcher(self) -> asyncio.Task[LauncherProcess]:
+        return asyncio.create_task(LauncherProcess.start((self._volume.lock_descriptor,)))
+
+    async def _clean_up(self, job: JobOnWorker, keep_output: bool) -> None:
+        await job.stop()
+        for attempt in [a for a in self._published if a.task.job == job.id]:
+            self._release(attempt)
+        await job.delete_files(keep_output)
+
+    async def _drop_everything(self) -> None:
+        """Stop all jobs. Published map outputs stay; the master will say which of them it still needs."""
+        jobs, self._jobs = list(self._jobs.values()), {}
+        for job in jobs:
+            await job.stop()
+            await job.delete_files(keep_output=True)
+        while self._cleaning:
+            await asyncio.wait(self._cleaning)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    # ------------------------------------------------------------ the volume's leases
+
+    def request_lease(self, attempt: AttemptId) -> None:
+        """A mapper needs one more shared file."""
+        self._carry_out(self._pool.request(attempt))
+
+    def publish(self, message: MapOutputReady) -> None:
+        """A mapper's output is flushed: keep its leases, tell the master."""
+        self._published.add(message.output.attempt)
+        self._carry_out(self._pool.publish(message.output.attempt))
+        self.report(message)
+
+    def attempt_over(self, attempt: RunningAttempt) -> None:
+        """The attempt's process is reaped: nothing can write to its files any more."""
+        if not attempt.published or attempt.id in self._unneeded:
+            self._unneeded.discard(attempt.id)
+            self._published.discard(attempt.id)
+            self._carry_out(self._pool.release(attempt.id))
+
+    def _release(self, attempt: AttemptId) -> None:
+        """No reader needs this map output; its files are free once its writer is reaped."""
+        if self._attempt(attempt) is not None:
+            self._unneeded.add(attempt)
+            return
+        self._published.discard(attempt)
+        self._carry_out(self._pool.release(attempt))
+
+    def _carry_out(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Grant():
+                    if attempt := self._attempt(decision.lease.attempt):
+                        attempt.grant(LeaseGranted(decision.lease))
+                case Requeue():
+                    if attempt := self._attempt(decision.attempt):
+                        self._in_background(self._requeue(attempt))
+                case Deny():
+                    if attempt := self._attempt(decision.attempt):
+                        attempt.grant(Refused(self._why_denied(decision)))
+                case Short():
+                    logger.warning("the pool is short: %d attempts wait", decision.waiting)
+
+    async def _requeue(self, attempt: RunningAttempt) -> None:
+        await attempt.abort()
+        self.report(TaskRequeued(attempt.id))
+
+    def _why_denied(self, decision: Deny) -> str:
+        files = self._volume.shared_files()
+        return (
+            f"{decision.attempt} holds all {len(files)} shared files of {self.name} "
+            f"({format_size(sum(file.size for file in files))}) and needs more: set worker.shared_files or "
+            "worker.shared_file_size higher, or make the input splits smaller (--split-size)"
+        )
+
+
+async def serve(config: Config, name: WorkerName, leave_with_master: bool = False) -> None:
+    """Open the worker's own volume, and serve the master until cancelled, or until it leaves."""
+    folders = config.worker_folders(name)
+    for folder in (folders.scratch, folders.output):
+        folder.mkdir(parents=True, exist_ok=True)
+    volume = OwnedDirectoryVolume.open_or_create(
+        str(folders.volume), name, config.worker.shared_files, config.worker.shared_file_size
+    )
+    try:
+        await Worker(config, name, volume).serve(leave_with_master)
+    finally:
+        volume.close()
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--name", required=True, help="This worker's name.")
+def main(path: Path | None, name: str) -> None:
+    """Run one worker until it is told to stop."""
+
+    async def until_stopped() -> None:
+        config = load_config(path, os.environ)
+        set_up_logging(config.logging.level)
+        await serve(config, WorkerName(name))
+
+    sys.exit(run(until_stopped))
+
+
+if __name__ == "__main__":
+    main()
