@@ -17,7 +17,9 @@ from blfs_mr.model import IncarnationId
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
 from blfs_mr.wire.handshake import NONCE_SIZE, ClientHandshake
-from blfs_mr.wire.messages import ClientToMaster, HandshakeMessage, MasterToClient, Message, Refused
+from blfs_mr.wire.messages.base import Message, Refused
+from blfs_mr.wire.messages.client import ClientToMaster, MasterToClient
+from blfs_mr.wire.messages.handshake import HandshakeMessage
 from blfs_mr.wire.roles import Role
 
 READ_CHUNK = 64 * 1024

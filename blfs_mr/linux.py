@@ -96,18 +96,16 @@ def supports_direct_io(folder: str) -> bool:
     refuse the read, or want a larger alignment. Raises OSError where the folder cannot be written at all.
     """
     path = os.path.join(folder, f".direct-io-probe-{os.getpid()}")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
     try:
-        write_all(fd, bytes(PAGE), 0)
-        os.fsync(fd)
-        direct = open_direct(path)
+        # A second open, because one that is refused for O_DIRECT may have made the file all the same.
+        direct = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
         try:
-            with AlignedBuffer(PAGE) as buffer:
-                return os.preadv(direct, [buffer.view()], 0) == PAGE
+            with AlignedBuffer(PAGE) as buffer, buffer.view() as view:
+                return os.pwrite(direct, view, 0) == PAGE == os.preadv(direct, [view], 0)
         finally:
             os.close(direct)
-    except DirectIONotSupported:
-        return False
     except OSError as error:
         if error.errno == errno.EINVAL:
             return False

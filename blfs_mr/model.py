@@ -220,3 +220,11 @@ class OutputPart:
     path: str
     worker: WorkerName
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumedMapOutput:
+    """What a reduce attempt took from one map output: the attempt it read and the records it consumed."""
+
+    attempt: AttemptId
+    records: int

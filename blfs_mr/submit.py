@@ -29,7 +29,7 @@ from blfs_mr.submission.embedded import EmbeddedCluster
 from blfs_mr.submission.output import FolderOutput, NamedOutput, Output, StandardOutput
 from blfs_mr.submission.progress import Reporter
 from blfs_mr.units import parse_size
-from blfs_mr.wire.messages import ClusterDescription, JobEnded
+from blfs_mr.wire.messages.client import ClusterDescription, JobEnded
 
 
 @dataclass(frozen=True, slots=True)

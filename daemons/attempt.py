@@ -17,29 +17,22 @@ from blfs_mr.errors import LinkClosed
 from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind, VolumeAccess
 from blfs_mr.net.link import Link
 from blfs_mr.wire.codec import Envelope
-from blfs_mr.wire.messages import (
-    Acknowledged,
-    AttemptExited,
+from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Refused, TaskFailed
+from blfs_mr.wire.messages.child import (
     ChildToWorker,
-    CommitOutput,
     LeaseGranted,
     LeaseSharedFile,
-    MapOutputLost,
-    MapOutputReady,
     MapOutputs,
     NextMapOutput,
     OutputCommitted,
-    OutputReady,
     PublishMapOutput,
-    Refused,
     RequestCommit,
     RunMapTask,
     RunReduceTask,
-    TaskDone,
-    TaskFailed,
-    TaskLaunched,
     WorkerToChild,
 )
+from blfs_mr.wire.messages.launcher import ChildExited
+from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, TaskLaunched
 
 if TYPE_CHECKING:
     from daemons.job import JobOnWorker
@@ -70,7 +63,7 @@ class RunningAttempt:
         self._given: set[AttemptId] = set()
         self._failure: Failure | None = None
         self._reported = self._aborted = False
-        self._exited: asyncio.Future[AttemptExited] | None = None
+        self._exited: asyncio.Future[ChildExited] | None = None
 
     async def run(self) -> None:
         """Launch, serve, reap, report."""

@@ -2,150 +2,51 @@
 
     python -m daemons.embedded [--config FILE] [--workers N] [--slots N]
 
-The submitter starts this supervisor with a pipe on its standard input. It imports the daemons once, forks
-them, and writes one JSON object on a line to its standard output: ``port``, ``cluster``, ``secret_file``,
-``home`` and ``slots``. When
-the pipe closes, for whatever reason, the submitter is done or dead: the daemons are stopped, what is left of
-their processes is killed, and the folder with everything they wrote is removed.
+The submitter starts this with a pipe on its standard input. It writes one JSON object on a line to its
+standard output: ``port``, ``cluster``, ``secret_file``, ``home`` and ``slots``. When the pipe closes, for
+whatever reason, the submitter is done or dead: the daemons are stopped, what is left of their processes is
+killed, and the folder with everything they wrote is removed.
+
+Everything but the submitter comes from this one process by fork, so that imports are paid for once. The
+spawner is forked first, before anything of a daemon is imported: task processes stay small and clean.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import shutil
-import signal
 import socket
-import sys
-import tempfile
-import time
-from collections.abc import Awaitable, Callable
-from functools import partial
-from pathlib import Path
-
-import click
 
 from blfs_mr import linux
-from blfs_mr.config import Config, load_config
-from blfs_mr.errors import UsageError
-from blfs_mr.model import WorkerName
-from blfs_mr.secret import load_or_create_secret
-from daemons import master, worker
-from daemons.lifecycle import run, set_up_logging
-
-STOP_DEADLINE = 5.0
-"""Seconds that daemons get to stop by themselves before they are killed; cleaning up takes milliseconds."""
-
-LOOPBACK = "127.0.0.1"
+from blfs_mr.taskrun.spawner import spawn
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path))
-@click.option("--workers", type=int)
-@click.option("--slots", type=int)
-def main(path: Path | None, workers: int | None, slots: int | None) -> None:
-    """Supervise one embedded cluster until standard input closes."""
+def main() -> None:
+    """Be the supervisor."""
     os.setsid()  # A terminal's Ctrl-C is for the submitter alone.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        config = load_config(path, os.environ)
-        home = Path(tempfile.mkdtemp(prefix="blfs-mr-", dir=config.embedded.scratch))
-    except UsageError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
-        sys.exit(2)
-    except OSError as error:
-        print(json.dumps({"error": f"embedded.scratch cannot be used: {error}"}), flush=True)
-        sys.exit(2)
-    count = workers or config.embedded.workers
-    slots = slots or config.worker.slots or max(1, config.worker.slot_count // count)
-    children: list[int] = []
-    try:
-        linux.set_child_subreaper()
-        _start(config, home, count, slots, children)
-        sys.stdin.buffer.read()
-    finally:
-        _stop(children)
-        shutil.rmtree(home, ignore_errors=True)
+    linux.set_child_subreaper()
+    spawner = _fork_spawner()
+    from daemons.supervisor import supervise
+
+    supervise(obj=spawner)
 
 
-def _start(config: Config, home: Path, count: int, slots: int, children: list[int]) -> None:
-    """Fork the master, which is ``children[0]``, and the workers, and tell the submitter where they are."""
-    listening = socket.create_server((LOOPBACK, 0))
-    port = listening.getsockname()[1]
-    config = config.model_copy(
-        update={
-            "home": home,
-            "secret_file": "{home}/secret",
-            "master": config.master.model_copy(update={"host": LOOPBACK, "port": port}),
-            "worker": config.worker.model_copy(
-                update={
-                    "slots": slots,
-                    "volume": "{home}/volumes/{name}",
-                    "scratch": "{home}/scratch/{name}",
-                    "output": "{home}/output/{name}",
-                }
-            ),
-        }
-    )
-    load_or_create_secret(config.secret_path)
-    ready = {
-        "port": port,
-        "cluster": config.cluster.id,
-        "secret_file": str(config.secret_path),
-        "home": str(home),
-        "slots": count * slots,
-    }
-    print(json.dumps(ready), flush=True)
-    children.append(_fork(partial(master.serve, config, listening)))
-    for number in range(count):
-        name = WorkerName(f"worker-{number}")
-        children.append(_fork(partial(worker.serve, config, name, leave_with_master=True)))
-    listening.close()
-
-
-def _fork(serve: Callable[[], Awaitable[None]]) -> int:
-    """A child process that runs ``serve`` and dies with this one."""
-    supervisor = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        linux.set_parent_death_signal(signal.SIGKILL)
-        if os.getppid() == supervisor:
-            # Not the submitter's pipes: its end must be the last one to close them.
+def _fork_spawner() -> socket.socket:
+    """A link to a new spawner."""
+    ours, theirs = socket.socketpair()
+    parent = os.getpid()
+    if os.fork() == 0:
+        try:
+            ours.close()
+            # Whoever holds the submitter's pipes would keep it from seeing its end, and us from seeing its.
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, 0)
             os.dup2(null, 1)
-            set_up_logging("WARNING")
-            code = run(serve)
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _stop(children: list[int]) -> None:
-    """Stop the master; workers leave when they have done its last commands. Kill what does not go."""
-    deadline = time.monotonic() + STOP_DEADLINE
-    left = set(children)
-    if children:
-        os.kill(children[0], signal.SIGTERM)
-    while left and time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            left.discard(pid)
-            if pid:
-                continue
-        time.sleep(0.005)
-    # Orphans of user code that left their process group have become children of this process.
-    while running := linux.children_of(os.getpid()):
-        for pid in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in running:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            os.close(null)
+            spawn(theirs, parent)
+        finally:
+            os._exit(1)
+    theirs.close()
+    return ours
 
 
 if __name__ == "__main__":

@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiofiles
 import aiofiles.os
 
-from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, OutputPart, VolumeAccess, WorkerName
-from blfs_mr.wire.messages import (
-    MapOutputLost,
+from blfs_mr.model import (
+    AttemptId,
+    Failure,
+    FailureKind,
+    JobId,
+    MapOutput,
+    OutputPart,
+    VolumeAccess,
+    WorkerName,
+)
+from blfs_mr.wire.messages.base import MapOutputLost, TaskFailed
+from blfs_mr.wire.messages.child import RunMapTask, RunReduceTask
+from blfs_mr.wire.messages.worker import (
     MapOutputReady,
     OutputReady,
     PrepareJob,
-    RunMapTask,
-    RunReduceTask,
     TaskDone,
-    TaskFailed,
     TaskLaunched,
     TaskRequeued,
 )
 from daemons.attempt import LogFiles, RunningAttempt
-from daemons.processes import LauncherProcess
+from daemons.processes import Launcher
 
 if TYPE_CHECKING:
     from daemons.worker import Worker
@@ -47,7 +54,7 @@ class JobOnWorker:
         self,
         prepared: PrepareJob,
         worker: Worker,
-        launcher: Callable[[], asyncio.Task[LauncherProcess]],
+        launcher: Callable[[JobId], Awaitable[Launcher]],
         folder: Path,
         output: Path,
         log_limit: int,
@@ -62,7 +69,7 @@ class JobOnWorker:
         self._volumes: dict[str, VolumeAccess] = {}
         self._parts: list[Path] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._launcher = asyncio.create_task(self._start(launcher()))
+        self._launcher = asyncio.create_task(self._start(launcher))
 
     # ------------------------------------------------------------ attempts
 
@@ -103,17 +110,19 @@ class JobOnWorker:
         logs = self._folder / "logs"
         return LogFiles(logs / f"{attempt}.stdout", logs / f"{attempt}.stderr")
 
-    async def launcher(self) -> tuple[LauncherProcess, Failure | None]:
+    async def launcher(self) -> tuple[Launcher, Failure | None]:
         """The job's launcher, and why it could not load the job file, if it could not."""
         return await self._launcher
 
-    async def _start(self, starting: asyncio.Task[LauncherProcess]) -> tuple[LauncherProcess, Failure | None]:
+    async def _start(
+        self, new_launcher: Callable[[JobId], Awaitable[Launcher]]
+    ) -> tuple[Launcher, Failure | None]:
         source = self._folder / "job.py"
         await aiofiles.os.makedirs(self._folder / "logs")
         async with aiofiles.open(source, "wb") as file:
             await file.write(self.spec.file.source)
-        launcher = await starting
-        return launcher, await launcher.load(self.id, self.spec, str(source))
+        launcher = await new_launcher(self.id)
+        return launcher, await launcher.load(self.spec, str(source))
 
     # ------------------------------------------------------------ what attempts ask for
 

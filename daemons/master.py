@@ -32,8 +32,38 @@ from blfs_mr.net.listener import Peer
 from blfs_mr.net.listener import serve as listen
 from blfs_mr.secret import load_or_create_secret
 from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
-from blfs_mr.wire import messages as m
 from blfs_mr.wire.codec import Envelope
+from blfs_mr.wire.messages.base import CommitOutput, MapOutputLost, Message, Refused, TaskFailed
+from blfs_mr.wire.messages.client import (
+    AttemptFailed,
+    CancelJob,
+    ClusterDescription,
+    DescribeCluster,
+    JobAccepted,
+    JobDefaults,
+    JobEnded,
+    JobProgressed,
+    MasterToClient,
+    SubmitJob,
+    WorkerDescription,
+)
+from blfs_mr.wire.messages.worker import (
+    AbortTask,
+    CleanUpJob,
+    LaunchMapTask,
+    LaunchReduceTask,
+    MapOutputPublished,
+    MapOutputReady,
+    MasterToWorker,
+    OutputReady,
+    PrepareJob,
+    RegisterWorker,
+    ReleaseMapOutput,
+    TaskDone,
+    TaskLaunched,
+    TaskRequeued,
+    WorkerRegistered,
+)
 from blfs_mr.wire.roles import Role
 from daemons.lifecycle import notify, run, set_up_logging
 
@@ -93,11 +123,11 @@ class Master:
 
     async def _serve_worker(self, link: Link, name: WorkerName) -> None:
         first = await anext(link, None)
-        if first is None or not isinstance(first.message, m.RegisterWorker):
+        if first is None or not isinstance(first.message, RegisterWorker):
             return
         known = self._workers.get(name)
         if known is not None and known.link is not None:
-            link.post(m.Refused(f"a worker named {name} is registered already"), reply_to=first)
+            link.post(Refused(f"a worker named {name} is registered already"), reply_to=first)
             return
         registration = first.message
         self._workers[name] = Registered(
@@ -119,7 +149,7 @@ class Master:
             logger.info("worker %s left: %s", name, reason)
             self._apply(e.WorkerLost(name, reason))
 
-    def _hear_worker(self, link: Link, name: WorkerName, message: m.Message) -> None:
+    def _hear_worker(self, link: Link, name: WorkerName, message: Message) -> None:
         event = _EVENTS[type(message)](message)
         try:
             self._apply(event, name)
@@ -135,32 +165,32 @@ class Master:
         try:
             async for envelope in link:
                 match envelope.message:
-                    case m.DescribeCluster():
+                    case DescribeCluster():
                         await link.reply(envelope, self._describe())
-                    case m.SubmitJob() as submitted:
+                    case SubmitJob() as submitted:
                         refusal = _why_refused(submitted)
                         if refusal:
-                            await link.reply(envelope, m.Refused(refusal))
+                            await link.reply(envelope, Refused(refusal))
                             continue
                         job = JobId(secrets.token_hex(8))
                         jobs.append(job)
                         self._submitters[job] = link
-                        link.post(m.JobAccepted(job), reply_to=envelope)
+                        link.post(JobAccepted(job), reply_to=envelope)
                         logger.info("job %s (%s) submitted", job, submitted.spec.name)
                         self._apply(e.JobSubmitted(job, submitted.spec, submitted.splits))
-                    case m.CancelJob() as cancelled if cancelled.job in jobs:
+                    case CancelJob() as cancelled if cancelled.job in jobs:
                         self._apply(e.JobCancelled(cancelled.job, "by its submitter"))
         finally:
             for job in jobs:
                 if job in self._submitters:
                     self._apply(e.JobCancelled(job, "its submitter is gone"))
 
-    def _describe(self) -> m.ClusterDescription:
+    def _describe(self) -> ClusterDescription:
         workers = []
         for worker in self._scheduler.workers.values():
             known = self._workers[worker.name]
             workers.append(
-                m.WorkerDescription(
+                WorkerDescription(
                     worker.name,
                     known.host,
                     worker.slots,
@@ -170,14 +200,14 @@ class Master:
                 )
             )
         job = self._config.job
-        defaults = m.JobDefaults(job.max_attempts, job.memory, job.block_size)
-        return m.ClusterDescription(self._host, tuple(workers), defaults)
+        defaults = JobDefaults(job.max_attempts, job.memory, job.block_size)
+        return ClusterDescription(self._host, tuple(workers), defaults)
 
     def _report_progress(self) -> None:
         for job, progress in self._progress.items():
             self._tell_submitter(
                 job,
-                m.JobProgressed(
+                JobProgressed(
                     job,
                     progress.maps_done,
                     progress.maps_total,
@@ -197,22 +227,22 @@ class Master:
     def _carry_out(self, command: c.Command) -> None:
         match command:
             case c.PrepareJob():
-                self._tell(command.worker, m.PrepareJob(command.job, command.spec, command.map_tasks))
+                self._tell(command.worker, PrepareJob(command.job, command.spec, command.map_tasks))
             case c.LaunchMap():
-                self._tell(command.worker, m.LaunchMapTask(command.attempt, command.split))
+                self._tell(command.worker, LaunchMapTask(command.attempt, command.split))
             case c.LaunchReduce():
-                self._tell(command.worker, m.LaunchReduceTask(command.attempt))
+                self._tell(command.worker, LaunchReduceTask(command.attempt))
             case c.PublishMapOutput():
                 owner = self._workers[command.output.worker]
-                self._tell(command.worker, m.MapOutputPublished(command.output, owner.host, owner.access))
+                self._tell(command.worker, MapOutputPublished(command.output, owner.host, owner.access))
             case c.GrantCommit():
-                self._tell(command.worker, m.CommitOutput(command.attempt))
+                self._tell(command.worker, CommitOutput(command.attempt))
             case c.AbortAttempt():
-                self._tell(command.worker, m.AbortTask(command.attempt))
+                self._tell(command.worker, AbortTask(command.attempt))
             case c.ReleaseMapOutput():
-                self._tell(command.worker, m.ReleaseMapOutput(command.output))
+                self._tell(command.worker, ReleaseMapOutput(command.output))
             case c.CleanUpJob():
-                self._tell(command.worker, m.CleanUpJob(command.job, command.keep_output))
+                self._tell(command.worker, CleanUpJob(command.job, command.keep_output))
             case c.AcceptWorker():
                 self._accept(command)
             case c.ReportProgress():
@@ -221,7 +251,7 @@ class Master:
                 logger.info("%s failed on %s: %s", command.attempt, command.worker, command.failure.summary)
                 self._tell_submitter(
                     command.attempt.task.job,
-                    m.AttemptFailed(command.attempt, command.worker, command.failure, command.will_retry),
+                    AttemptFailed(command.attempt, command.worker, command.failure, command.will_retry),
                 )
             case c.ReportJobEnded():
                 self._end_job(command)
@@ -230,7 +260,7 @@ class Master:
         link = self._workers[command.worker].link
         assert link is not None, "it is accepted while its registration is handled"
         interval = self._config.master.heartbeat_interval
-        link.post(m.WorkerRegistered(command.live, interval), reply_to=self._registering.pop(command.worker))
+        link.post(WorkerRegistered(command.live, interval), reply_to=self._registering.pop(command.worker))
         link.keep_alive(KeepAlive(interval, self._config.master.worker_timeout))
 
     def _end_job(self, command: c.ReportJobEnded) -> None:
@@ -239,7 +269,7 @@ class Master:
         self._report_progress()
         self._tell_submitter(
             command.job,
-            m.JobEnded(
+            JobEnded(
                 command.job,
                 command.failure,
                 command.parts,
@@ -250,31 +280,31 @@ class Master:
         )
         del self._submitters[command.job]
 
-    def _tell(self, worker: WorkerName, message: m.MasterToWorker) -> None:
+    def _tell(self, worker: WorkerName, message: MasterToWorker) -> None:
         # A worker whose link has just ended gets nothing more; WorkerLost puts that right.
         link = self._workers[worker].link
         if link is not None:
             link.post(message)
 
-    def _tell_submitter(self, job: JobId, message: m.MasterToClient) -> None:
+    def _tell_submitter(self, job: JobId, message: MasterToClient) -> None:
         if job in self._submitters:
             self._submitters[job].post(message)
 
 
 _EVENTS: dict[type, Callable[..., e.Event]] = {
-    m.TaskLaunched: lambda message: e.AttemptLaunched(message.attempt),
-    m.MapOutputReady: lambda message: e.MapOutputWritten(message.output, message.counters),
-    m.OutputReady: lambda message: e.OutputWritten(
+    TaskLaunched: lambda message: e.AttemptLaunched(message.attempt),
+    MapOutputReady: lambda message: e.MapOutputWritten(message.output, message.counters),
+    OutputReady: lambda message: e.OutputWritten(
         message.attempt, tuple((c.attempt, c.records) for c in message.consumed), message.counters
     ),
-    m.TaskDone: lambda message: e.OutputCommitted(message.attempt, message.part),
-    m.TaskFailed: lambda message: e.AttemptFailed(message.attempt, message.failure),
-    m.TaskRequeued: lambda message: e.AttemptRequeued(message.attempt),
-    m.MapOutputLost: lambda message: e.MapOutputUnreadable(message.reader, message.output, message.reason),
+    TaskDone: lambda message: e.OutputCommitted(message.attempt, message.part),
+    TaskFailed: lambda message: e.AttemptFailed(message.attempt, message.failure),
+    TaskRequeued: lambda message: e.AttemptRequeued(message.attempt),
+    MapOutputLost: lambda message: e.MapOutputUnreadable(message.reader, message.output, message.reason),
 }
 
 
-def _why_refused(submitted: m.SubmitJob) -> str:
+def _why_refused(submitted: SubmitJob) -> str:
     """What is wrong with a submission, empty when nothing is. Our own submitter sends none of these."""
     settings: JobSettings = submitted.spec.settings
     if not 1 <= settings.reduce_tasks <= MAX_REDUCE_TASKS:

@@ -1,4 +1,4 @@
-"""The worker's side of a launcher: start it, have it load a job, fork and kill attempts, see them end."""
+"""The worker's side of the processes that fork for it: the spawner, and a launcher for each job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,101 +19,88 @@ from blfs_mr.errors import LinkClosed
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, JobSpec
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
-from blfs_mr.wire.messages import (
-    AttemptExited,
-    AttemptForked,
+from blfs_mr.wire.messages.base import Message
+from blfs_mr.wire.messages.launcher import (
+    ChildExited,
+    ChildForked,
     ForkAttempt,
+    ForkLauncher,
     JobLoaded,
     JobLoadFailed,
-    KillAttempt,
+    KillChild,
     LauncherToWorker,
     LoadJob,
+    SpawnerToWorker,
     WorkerToLauncher,
+    WorkerToSpawner,
 )
 
 logger = logging.getLogger("blfs_mr.worker")
 
 READ_SIZE = 1 << 16
-"""Bytes asked for at once; a launcher's messages are small."""
+"""Bytes asked for at once; what fork servers say is small."""
 
 
-class LauncherProcess:
-    """One launcher, from its start to its end. It serves one job; a spare one waits for its job."""
+class ForkServerLink:
+    """The worker's end of a fork server's socket. Descriptors travel beside requests to fork."""
 
-    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket) -> None:
-        self._process, self._sock = process, sock
-        self._incoming, self._outgoing = codec_for(LauncherToWorker), codec_for(WorkerToLauncher)
+    def __init__(
+        self,
+        sock: socket.socket,
+        incoming: types.UnionType,
+        outgoing: types.UnionType,
+        on_message: Callable[[Message], None],
+    ) -> None:
+        sock.setblocking(False)
+        self._sock, self._on_message = sock, on_message
+        self._incoming, self._outgoing = codec_for(incoming), codec_for(outgoing)
         self._sending = asyncio.Lock()
-        self._loaded: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
-        self._forked: dict[AttemptId, asyncio.Future[int]] = {}
-        self._exited: dict[AttemptId, asyncio.Future[AttemptExited]] = {}
+        self._forked: dict[str, asyncio.Future[int]] = {}
+        self._exited: dict[str, asyncio.Future[ChildExited]] = {}
+        self._ended = ""
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read())
 
-    @classmethod
-    async def start(cls, inherited: Sequence[int]) -> LauncherProcess:
-        """Exec a launcher. It and its task processes hold the descriptors ``inherited`` while they live."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "blfs_mr.taskrun.launcher",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *inherited),
-                env={**os.environ, "PYTHONPATH": _python_path()},
-            )
-        return cls(process, ours)
-
-    async def load(self, job: JobId, spec: JobSpec, source_path: str) -> Failure | None:
-        """Have the job file imported; why that failed, None when it did not."""
-        spec = replace(spec, file=replace(spec.file, source=b""))
-        await self._send(LoadJob(job, spec, source_path))
-        return await self._loaded
-
     async def fork(
-        self, attempt: AttemptId, link: socket.socket, stdout_path: str, stderr_path: str
-    ) -> tuple[asyncio.Future[int], asyncio.Future[AttemptExited]]:
-        """Have a child forked that owns ``link``: futures of its pid and of its end.
-
-        Both raise LinkClosed when the launcher dies, and its children with it.
-        """
+        self, child: str, message: Message, *descriptors: int
+    ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
+        """Ask for ``child``: futures of its pid and of its end. Both raise LinkClosed if the server dies."""
         loop = asyncio.get_running_loop()
-        forked = self._forked[attempt] = loop.create_future()
-        exited = self._exited[attempt] = loop.create_future()
-        await self._send(ForkAttempt(attempt, stdout_path, stderr_path), link.fileno())
+        forked = self._forked[child] = loop.create_future()
+        exited = self._exited[child] = loop.create_future()
+        await self.send(message, *descriptors)
         return forked, exited
 
-    async def kill(self, attempt: AttemptId) -> None:
-        """Kill the attempt's child, if it still runs. Its end is reported as any other."""
+    async def kill(self, child: str) -> None:
+        """Have the child killed, if it still runs. Its end is reported as any other."""
         with contextlib.suppress(LinkClosed):
-            await self._send(KillAttempt(attempt))
+            await self.send(KillChild(child))
 
-    async def close(self) -> None:
-        """Let the launcher go, and its children with it; returns when it is reaped."""
+    async def send(self, message: Message, *descriptors: int) -> None:
+        """Send ``message`` with ``descriptors`` beside it. Raises LinkClosed."""
+        frame = memoryview(encode_frame(self._outgoing.encode(Envelope(message))))
+        async with self._sending:
+            if self._ended:
+                raise LinkClosed(self._ended)
+            try:
+                if descriptors:
+                    frame = frame[await self._send_with_descriptors(frame, descriptors) :]
+                await asyncio.get_running_loop().sock_sendall(self._sock, frame)
+            except OSError as error:
+                raise LinkClosed(f"a process that forks for this worker is gone: {error}") from error
+
+    def close(self) -> None:
+        """Let the server go; its children die with it."""
         self._reading.cancel()
         self._end("the worker let it go")
         self._sock.close()
-        await self._process.wait()
 
-    async def _send(self, message: WorkerToLauncher, descriptor: int | None = None) -> None:
-        frame = memoryview(encode_frame(self._outgoing.encode(Envelope(message))))
-        async with self._sending:
-            try:
-                if descriptor is not None:
-                    frame = frame[await self._send_with_descriptor(frame, descriptor) :]
-                await asyncio.get_running_loop().sock_sendall(self._sock, frame)
-            except OSError as error:
-                raise LinkClosed(f"the launcher of this job is gone: {error}") from error
-
-    async def _send_with_descriptor(self, frame: memoryview, descriptor: int) -> int:
-        """Send the beginning of ``frame`` with ``descriptor`` beside it; the bytes sent, at least one."""
+    async def _send_with_descriptors(self, frame: memoryview, descriptors: tuple[int, ...]) -> int:
+        """Send the beginning of ``frame`` with ``descriptors`` beside it; the bytes sent, at least one."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return socket.send_fds(self._sock, [frame], [descriptor])
+                return socket.send_fds(self._sock, [frame], descriptors)
             except BlockingIOError:
                 writable = loop.create_future()
                 loop.add_writer(self._sock, writable.set_result, None)
@@ -123,35 +111,145 @@ class LauncherProcess:
 
     async def _read(self) -> None:
         loop, frames = asyncio.get_running_loop(), FrameDecoder()
+        reason = "it ended"
         try:
             while data := await loop.sock_recv(self._sock, READ_SIZE):
                 for body in frames.feed(data):
                     self._receive(self._incoming.decode(body).message)
         except OSError as error:
-            logger.warning("reading from launcher %d: %s", self._process.pid, error)
-        self._end("it ended")
+            reason = str(error)
+        self._end(reason)
 
-    def _receive(self, message: object) -> None:
+    def _receive(self, message: Message) -> None:
         match message:
-            case JobLoaded():
-                self._loaded.set_result(None)
-            case JobLoadFailed():
-                self._loaded.set_result(message.failure)
-            case AttemptForked():
-                self._forked.pop(message.attempt).set_result(message.pid)
-            case AttemptExited():
-                self._exited.pop(message.attempt).set_result(message)
+            case ChildForked():
+                self._forked.pop(message.child).set_result(message.pid)
+            case ChildExited():
+                self._exited.pop(message.child).set_result(message)
+            case _:
+                self._on_message(message)
 
     def _end(self, reason: str) -> None:
-        if not self._loaded.done():
-            why = f"the launcher ended while it imported the job file ({reason})"
-            self._loaded.set_result(Failure(FailureKind.PROCESS, why))
-        gone = LinkClosed(f"the launcher {self._process.pid} is gone: {reason}")
+        if self._ended:
+            return
+        self._ended = f"a process that forks for this worker is gone: {reason}"
         waiting: list[asyncio.Future[Any]] = [*self._forked.values(), *self._exited.values()]
         for future in waiting:
             if not future.done():
-                future.set_exception(gone)
+                future.set_exception(LinkClosed(self._ended))
                 future.exception()  # Retrieved: nobody may be left to await it.
+        self.closed.set_result(None)
+
+
+class Spawner:
+    """The process that forks launchers: exec'd by the worker, or handed to it by whoever started both."""
+
+    def __init__(self, sock: socket.socket, process: asyncio.subprocess.Process | None = None) -> None:
+        self._link = ForkServerLink(sock, SpawnerToWorker, WorkerToSpawner, lambda _: None)
+        self._process = process
+
+    @classmethod
+    async def start(cls) -> Spawner:
+        """Exec a spawner."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "blfs_mr.taskrun.spawner",
+                str(theirs.fileno()),
+                str(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, "PYTHONPATH": _python_path()},
+            )
+        return cls(ours, process)
+
+    async def launcher(self, job: JobId, lock: int) -> Launcher:
+        """A new launcher for ``job``; it and its children hold the descriptor ``lock`` while they live.
+
+        Raises LinkClosed when this spawner is gone.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                _, exited = await self._link.fork(job, ForkLauncher(job), theirs.fileno(), lock)
+        except LinkClosed:
+            ours.close()
+            raise
+        return Launcher(self._link, job, exited, ours)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still fork."""
+        return not self._link.closed.done()
+
+    async def close(self) -> None:
+        """Let it go."""
+        self._link.close()
+        if self._process is not None:
+            await self._process.wait()
+
+
+class Launcher:
+    """The launcher of one job."""
+
+    def __init__(
+        self,
+        spawner: ForkServerLink,
+        job: JobId,
+        exited: asyncio.Future[ChildExited],
+        sock: socket.socket,
+    ) -> None:
+        self._spawner, self._job, self._exited = spawner, job, exited
+        self._link = ForkServerLink(sock, LauncherToWorker, WorkerToLauncher, self._receive)
+        self._loaded: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
+        self._link.closed.add_done_callback(lambda _: self._settle(_DIED_LOADING))
+
+    async def load(self, spec: JobSpec, source_path: str) -> Failure | None:
+        """Have the job file imported; why that failed, None when it did not."""
+        try:
+            await self._link.send(
+                LoadJob(self._job, replace(spec, file=replace(spec.file, source=b"")), source_path)
+            )
+        except LinkClosed:
+            return _DIED_LOADING
+        return await self._loaded
+
+    async def fork(
+        self, attempt: AttemptId, link: socket.socket, stdout_path: str, stderr_path: str
+    ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
+        """Have a child forked that owns ``link``: futures of its pid and of its end.
+
+        Both raise LinkClosed when the launcher dies, and its children with it.
+        """
+        message = ForkAttempt(attempt, stdout_path, stderr_path)
+        return await self._link.fork(str(attempt), message, link.fileno())
+
+    async def kill(self, attempt: AttemptId) -> None:
+        """Kill the attempt's child, if it still runs."""
+        await self._link.kill(str(attempt))
+
+    async def close(self) -> None:
+        """Kill the launcher, whatever it is at, and its children with it; returns when it is reaped."""
+        self._link.close()
+        await self._spawner.kill(self._job)
+        with contextlib.suppress(LinkClosed):
+            await self._exited
+
+    def _receive(self, message: Message) -> None:
+        match message:
+            case JobLoaded():
+                self._settle(None)
+            case JobLoadFailed():
+                self._settle(message.failure)
+
+    def _settle(self, failure: Failure | None) -> None:
+        if not self._loaded.done():
+            self._loaded.set_result(failure)
+
+
+_DIED_LOADING = Failure(FailureKind.PROCESS, "the launcher died while it imported the job file")
 
 
 def _python_path() -> str:

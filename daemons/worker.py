@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -30,21 +31,18 @@ from blfs_mr.secret import load_or_create_secret
 from blfs_mr.units import format_size
 from blfs_mr.volume.directory import OwnedDirectoryVolume
 from blfs_mr.volume.layout import OwnedVolume
-from blfs_mr.wire.messages import (
+from blfs_mr.wire.messages.base import CommitOutput, Message, Refused
+from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
+from blfs_mr.wire.messages.worker import (
     AbortTask,
     CleanUpJob,
-    CommitOutput,
     LaunchMapTask,
     LaunchReduceTask,
-    LeaseGranted,
     MapOutputPublished,
     MapOutputReady,
-    Message,
     PrepareJob,
-    Refused,
     RegisterWorker,
     ReleaseMapOutput,
-    RunMapTask,
     TaskRequeued,
     WorkerRegistered,
 )
@@ -52,7 +50,7 @@ from blfs_mr.wire.roles import Role
 from daemons.attempt import RunningAttempt
 from daemons.job import JobOnWorker, Report
 from daemons.lifecycle import notify, run, set_up_logging
-from daemons.processes import LauncherProcess
+from daemons.processes import Launcher, Spawner
 
 logger = logging.getLogger("blfs_mr.worker")
 
@@ -63,8 +61,9 @@ RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
 class Worker:
     """One worker daemon."""
 
-    def __init__(self, config: Config, name: WorkerName, volume: OwnedVolume) -> None:
+    def __init__(self, config: Config, name: WorkerName, volume: OwnedVolume, spawner: Spawner) -> None:
         self.name = name
+        self._spawner = spawner
         self._config, self._volume = config, volume
         self._folders = config.worker_folders(name)
         self._incarnation = IncarnationId(secrets.token_hex(8))
@@ -77,14 +76,12 @@ class Worker:
         self._published: set[AttemptId] = set()
         files = volume.shared_files()
         self._pool = LeasePool(files, {file: volume.highest_generation(file) for file in files})
-        self._spare: asyncio.Task[LauncherProcess] | None = None
 
     async def serve(self, leave_with_master: bool) -> None:
         """Keep registered with the master until cancelled, or refused for good.
 
         With ``leave_with_master``, end when the first link to the master does.
         """
-        self._spare = self._start_launcher()
         delay = RECONNECT_FIRST
         try:
             while True:
@@ -102,8 +99,7 @@ class Worker:
                 delay = min(2 * delay, RECONNECT_MOST)
         finally:
             await self._drop_everything()
-            if self._spare is not None:
-                await (await self._spare).close()
+            await self._spawner.close()
 
     # ------------------------------------------------------------ the link to the master
 
@@ -189,7 +185,7 @@ class Worker:
         self._jobs[message.job] = JobOnWorker(
             message,
             self,
-            self._take_launcher,
+            self._new_launcher,
             self._folders.scratch / "jobs" / message.job,
             output,
             self._config.worker.log_limit,
@@ -199,14 +195,11 @@ class Worker:
         job = self._jobs.get(attempt.task.job)
         return job.attempts.get(attempt) if job else None
 
-    def _take_launcher(self) -> asyncio.Task[LauncherProcess]:
-        """The spare launcher, which has its interpreter's start behind it; another one takes its place."""
-        assert self._spare is not None
-        launcher, self._spare = self._spare, self._start_launcher()
-        return launcher
-
-    def _start_launcher(self) -> asyncio.Task[LauncherProcess]:
-        return asyncio.create_task(LauncherProcess.start((self._volume.lock_descriptor,)))
+    async def _new_launcher(self, job: JobId) -> Launcher:
+        """A launcher from the spawner, which is started again should it have died."""
+        if not self._spawner.alive:
+            self._spawner = await Spawner.start()
+        return await self._spawner.launcher(job, self._volume.lock_descriptor)
 
     async def _clean_up(self, job: JobOnWorker, keep_output: bool) -> None:
         await job.stop()
@@ -283,8 +276,16 @@ class Worker:
         )
 
 
-async def serve(config: Config, name: WorkerName, leave_with_master: bool = False) -> None:
-    """Open the worker's own volume, and serve the master until cancelled, or until it leaves."""
+async def serve(
+    config: Config,
+    name: WorkerName,
+    spawning: socket.socket | None = None,
+    leave_with_master: bool = False,
+) -> None:
+    """Open the worker's own volume, and serve the master until cancelled, or until it leaves.
+
+    ``spawning`` is a link to a spawner, where there is one already.
+    """
     folders = config.worker_folders(name)
     for folder in (folders.scratch, folders.output):
         folder.mkdir(parents=True, exist_ok=True)
@@ -292,7 +293,8 @@ async def serve(config: Config, name: WorkerName, leave_with_master: bool = Fals
         str(folders.volume), name, config.worker.shared_files, config.worker.shared_file_size
     )
     try:
-        await Worker(config, name, volume).serve(leave_with_master)
+        spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
+        await Worker(config, name, volume, spawner).serve(leave_with_master)
     finally:
         volume.close()
 

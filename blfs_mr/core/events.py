@@ -62,7 +62,7 @@ class MapOutputWritten:
 
 @dataclass(frozen=True, slots=True)
 class OutputWritten:
-    """A reduce attempt asks to commit. ``consumed``: the map attempts it read, and the records taken of each."""
+    """A reduce attempt asks to commit. ``consumed``: the map attempts it read, the records taken of each."""
 
     attempt: AttemptId
     consumed: tuple[tuple[AttemptId, int], ...]

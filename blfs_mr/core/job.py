@@ -7,14 +7,16 @@ in the shared file itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
+from typing import assert_never
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
-from blfs_mr.core.placement import PendingTasks, candidates
-from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, TaskState, advance
+from blfs_mr.core.placement import PendingTasks, candidates, is_stranded
+from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, advance
 from blfs_mr.core.task import Attempt, TaskMachine
+from blfs_mr.errors import InvalidTransition
 from blfs_mr.model import (
     AttemptId,
     Counters,
@@ -76,6 +78,7 @@ class JobMachine:
         self._consumed = Counter[AttemptId]()
         self._counters_of: dict[TaskId, Counters] = {}
         self._attempts_failed = 0
+        self._ever_prepared: set[WorkerName] = set()
         self._prepared: set[WorkerName] = set()
         self._reading: set[WorkerName] = set()
         if not self.maps:
@@ -104,7 +107,13 @@ class JobMachine:
 
         Such a map must not queue behind the very reduces that wait for it.
         """
-        return bool(self.pending_maps) and any(task.state is TaskState.RUNNING for task in self.reduces)
+        reduces_running = len(self.reduces) - len(self.pending_reduces) - len(self.parts)
+        return bool(self.pending_maps) and reduces_running > 0
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether any task waits for a slot."""
+        return bool(self.pending_maps or self.pending_reduces)
 
     def next_task(self, worker: WorkerName) -> TaskMachine | None:
         """The task that ``worker`` should run next. Reduces wait until no map waits for a slot."""
@@ -116,17 +125,17 @@ class JobMachine:
         current = self.published.get(output.task.index)
         return not self.over and current is not None and current.attempt == output
 
-    @property
-    def stranded(self) -> TaskMachine | None:
-        """A pending task that no live worker can run, if there is one."""
+    def stranded(self) -> Iterator[TaskMachine]:
+        """The pending tasks that no live worker can run."""
         waiting = chain(self.pending_maps, self.pending_reduces)
-        return next((task for task in waiting if not candidates(task, self._alive)), None)
+        return (task for task in waiting if is_stranded(task, self._alive))
 
     def start(self, task: TaskMachine, worker: WorkerName) -> list[c.Command]:
         """A new attempt of ``task`` on ``worker``."""
         commands: list[c.Command] = []
         if worker not in self._prepared:
             self._prepared.add(worker)
+            self._ever_prepared.add(worker)
             commands.append(c.PrepareJob(worker, self.id, self.spec, len(self.maps)))
         self._pending(task).remove(task)
         attempt = task.start(worker)
@@ -154,7 +163,7 @@ class JobMachine:
             case e.WorkerLost():
                 return self._worker_lost(event, now)
             case e.MapOutputUnreadable():
-                return self._map_output_unreadable(event, now)
+                attempt_id = event.reader
             case e.MapOutputWritten():
                 attempt_id = event.output.attempt
             case _:
@@ -177,6 +186,10 @@ class JobMachine:
                 return self._attempt_failed(task, attempt, event.failure, now)
             case e.AttemptRequeued():
                 return self._attempt_requeued(task, attempt)
+            case e.MapOutputUnreadable():
+                return self._map_output_unreadable(attempt, event, now)
+            case _:
+                assert_never(event)
 
     def fail(self, failure: Failure, now: float) -> list[c.Command]:
         """End the job without a result."""
@@ -187,6 +200,9 @@ class JobMachine:
     def _map_output_written(
         self, task: TaskMachine, attempt: Attempt, event: e.MapOutputWritten
     ) -> list[c.Command]:
+        if event.output.worker != attempt.worker:
+            told = f"an output on {event.output.worker}"
+            raise InvalidTransition(str(attempt.id), attempt.state.value, told, tuple(task.story))
         if not task.report(attempt, AttemptStep.OUTPUT_PUBLISHED):
             return [] if self.holds(attempt.id) else [c.ReleaseMapOutput(attempt.worker, attempt.id)]
         self.running_on[attempt.worker] -= 1
@@ -201,9 +217,11 @@ class JobMachine:
             self._step(JobStep.MAPS_DONE)
         return [*commands, self._progress()]
 
-    def _map_output_unreadable(self, event: e.MapOutputUnreadable, now: float) -> list[c.Command]:
-        """Run the map again, unless that is under way already."""
-        if not self.holds(event.output):
+    def _map_output_unreadable(
+        self, reader: Attempt, event: e.MapOutputUnreadable, now: float
+    ) -> list[c.Command]:
+        """Run the map again, unless that is under way already, or nobody waits for what the reader wanted."""
+        if not reader.active or not self.holds(event.output):
             return []
         task = self.maps[event.output.task.index]
         lost = self.published.pop(task.id.index)
@@ -258,17 +276,16 @@ class JobMachine:
         return [self._progress(), *self._end(JobStep.REDUCES_DONE, None, now)]
 
     def _records_lost(self) -> str:
-        """A map output that the reduces together did not consume whole; empty when there is none.
+        """A map output that the reduces together did not consume exactly; empty when there is none.
 
-        Outputs that were replaced are left out: some reduces read the one, some the other, and a map
-        need not yield the same twice.
+        Of an output that was replaced some reduces read the one, some the other. Neither was consumed whole
+        then, and there is no common figure, as a map need not yield the same twice.
         """
-        for index, output in self.published.items():
-            if sum(a.task.index == index for a in self._consumed) > 1:
-                continue
-            written, read = self._records_of[output.attempt], self._consumed[output.attempt]
-            if written != read:
-                return f"{output.attempt} wrote {written} records, the reduces consumed {read} of them"
+        attempts_read = Counter(output.task.index for output in self._consumed)
+        for output, read in sorted(self._consumed.items()):
+            written = self._records_of[output]
+            if read > written or (read < written and attempts_read[output.task.index] == 1):
+                return f"{output} wrote {written} records, the reduces consumed {read} of them"
         return ""
 
     # ------------------------------------------------------------ failures
@@ -281,6 +298,8 @@ class JobMachine:
         self.running_on[attempt.worker] -= 1
         self._attempts_failed += 1
         task.retry(attempt.worker)
+        if failure.kind is FailureKind.POOL:
+            task.too_large_for.add(attempt.worker)
         if self._exhausted(task, failure):
             return self._give_up(task, attempt.id, attempt.worker, failure, now)
         self._pending(task).add(task)
@@ -315,7 +334,7 @@ class JobMachine:
 
     def _exhausted(self, task: TaskMachine, failure: Failure) -> bool:
         """Whether another attempt is pointless. Volumes differ: each one may turn out to be large enough."""
-        if failure.kind is FailureKind.POOL and not candidates(task, self._alive) - task.failed_on:
+        if failure.kind is FailureKind.POOL and not candidates(task, self._alive) - task.too_large_for:
             return True
         return task.failures >= self.spec.settings.max_attempts
 
@@ -344,9 +363,13 @@ class JobMachine:
         for task in (*self.maps, *self.reduces):
             for attempt in task.active_attempts():
                 task.report(attempt, AttemptStep.FENCED)
-                commands.append(c.AbortAttempt(attempt.worker, attempt.id))
+                if attempt.worker in self._alive:
+                    commands.append(c.AbortAttempt(attempt.worker, attempt.id))
         self.running_on.clear()
-        commands += [c.CleanUpJob(w, self.id, keep_output=failure is None) for w in sorted(self._prepared)]
+        # A worker that came back keeps the map outputs it was told to, even if it got no task again. One that
+        # is gone now learns at its next registration that none of them is needed.
+        left = sorted(worker for worker in self._ever_prepared if worker in self._alive)
+        commands += [c.CleanUpJob(worker, self.id, keep_output=failure is None) for worker in left]
         parts = tuple(part for _, part in sorted(self.parts.items())) if failure is None else ()
         commands.append(
             c.ReportJobEnded(

@@ -95,7 +95,8 @@ class LeasePool:
 
     def publish(self, attempt: AttemptId) -> list[Decision]:
         """What ``attempt`` wrote is published: readers hold on to it."""
-        self._hold(attempt).published = True
+        holding = self._hold(attempt)
+        holding.published, holding.waiting = True, False
         return self._decide()
 
     def release(self, attempt: AttemptId) -> list[Decision]:

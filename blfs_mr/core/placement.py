@@ -44,7 +44,7 @@ class PendingTasks:
             del queue[task.id.index]
 
     def next_for(self, worker: WorkerName, alive: Collection[WorkerName]) -> TaskMachine | None:
-        """The oldest task for ``worker``: of those it alone holds first, then of those that all can run."""
+        """The oldest task for ``worker``: of those whose input only some hold first, then of the others."""
         for queue in (self._by_holder.get(worker), self._anywhere):
             for task in (queue or {}).values():
                 if not should_avoid(task, worker, alive):
@@ -62,6 +62,12 @@ def candidates(task: TaskMachine, alive: Collection[WorkerName]) -> set[WorkerNa
     """The live workers that could run ``task`` at all."""
     holders = task.split.holders if task.split else ()
     return {worker for worker in holders if worker in alive} if holders else set(alive)
+
+
+def is_stranded(task: TaskMachine, alive: Collection[WorkerName]) -> bool:
+    """Whether no live worker could run ``task``. Asked of every pending task, so nothing is built."""
+    holders = task.split.holders if task.split else ()
+    return not any(worker in alive for worker in holders) if holders else not alive
 
 
 def should_avoid(task: TaskMachine, worker: WorkerName, alive: Collection[WorkerName]) -> bool:

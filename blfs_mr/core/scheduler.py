@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.job import JobEvent, JobMachine
-from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, WorkerName
+from blfs_mr.core.task import TaskMachine
+from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, TaskId, WorkerName
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Scheduler:
         self.workers: dict[WorkerName, Worker] = {}
         self.jobs: dict[JobId, JobMachine] = {}
         self._no_worker_deadline = no_worker_deadline
-        self._stranded_since: dict[JobId, float] = {}
+        self._stranded_since: dict[TaskId, float] = {}
 
     def running_on(self, worker: WorkerName) -> int:
         """How many attempts hold a slot of ``worker``."""
@@ -82,24 +83,25 @@ class Scheduler:
 
     def _fail_stranded_jobs(self, now: float) -> list[c.Command]:
         """Fail jobs with a task that no live worker could run for the whole deadline."""
+        before, self._stranded_since = self._stranded_since, {}
         commands: list[c.Command] = []
-        for job in list(self.jobs.values()):
-            task = job.stranded
-            if task is None:
-                self._stranded_since.pop(job.id, None)
-                continue
-            since = self._stranded_since.setdefault(job.id, now)
-            if now - since < self._no_worker_deadline:
-                continue
-            holders = task.split.holders if task.split else ()
-            reason = (
-                f"no worker holds the input of {task.id}, {task.split.path}: "
-                f"{', '.join(holders)} did not come back within {self._no_worker_deadline:g} s"
-                if task.split and holders
-                else f"no worker is left; none came within {self._no_worker_deadline:g} s"
-            )
-            commands += job.fail(Failure(FailureKind.WORKER_LOST, reason), now)
+        for job in self.jobs.values():
+            overdue: TaskMachine | None = None
+            for task in job.stranded():
+                since = self._stranded_since[task.id] = before.get(task.id, now)
+                if now - since >= self._no_worker_deadline:
+                    overdue = overdue or task
+            if overdue is not None:
+                failure = Failure(FailureKind.WORKER_LOST, self._why_stranded(overdue))
+                commands += job.fail(failure, now)
         return commands
+
+    def _why_stranded(self, task: TaskMachine) -> str:
+        deadline = f"within {self._no_worker_deadline:g} s"
+        if task.split is None or not task.split.holders:
+            return f"no worker is left; none came {deadline}"
+        holders, path = ", ".join(task.split.holders), task.split.path
+        return f"no worker holds the input of {task.id}, {path}: {holders} did not come back {deadline}"
 
     # ------------------------------------------------------------ slots
 
@@ -107,7 +109,6 @@ class Scheduler:
         for command in commands:
             if isinstance(command, c.ReportJobEnded):
                 del self.jobs[command.job]
-                self._stranded_since.pop(command.job, None)
 
     def _fill_slots(self) -> list[c.Command]:
         load = {worker: self.running_on(worker) for worker in self.workers}
@@ -118,7 +119,8 @@ class Scheduler:
 
     def _start_one(self, load: dict[WorkerName, int]) -> list[c.Command]:
         """Start the task whose turn it is, if a slot is free for it; ``load`` is kept up to date."""
-        for job in sorted(self.jobs.values(), key=lambda job: job.running):
+        wanting = [job for job in self.jobs.values() if job.has_pending]
+        for job in sorted(wanting, key=lambda job: job.running):
             extra = 1 if job.waits_for_lost_maps else 0
             free = [w.name for w in self.workers.values() if load[w.name] < w.slots + extra]
             for worker in sorted(free, key=load.__getitem__):

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from blfs_mr.errors import InvalidTransition
+from blfs_mr.model import TaskKind
 
 State = TypeVar("State", bound=enum.StrEnum)
 Step = TypeVar("Step", bound=enum.StrEnum)
@@ -101,12 +102,17 @@ ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptStep], AttemptState] = {
     **{(AttemptState.FENCED, step): AttemptState.FENCED for step in AttemptStep},
 }
 
+FOREIGN_STEPS: Mapping[TaskKind, frozenset[AttemptStep]] = {
+    TaskKind.MAP: frozenset({AttemptStep.COMMIT_REQUESTED, AttemptStep.COMMITTED}),
+    TaskKind.REDUCE: frozenset({AttemptStep.OUTPUT_PUBLISHED}),
+}
+"""What no attempt of that kind of task can report, whatever its state."""
+
 TASK_TRANSITIONS: Mapping[tuple[TaskState, TaskStep], TaskState] = {
     (TaskState.PENDING, TaskStep.ATTEMPT_STARTED): TaskState.RUNNING,
     (TaskState.PENDING, TaskStep.GIVEN_UP): TaskState.FAILED,
     (TaskState.RUNNING, TaskStep.ATTEMPT_SUCCEEDED): TaskState.SUCCEEDED,
     (TaskState.RUNNING, TaskStep.ATTEMPT_LOST): TaskState.PENDING,
-    (TaskState.RUNNING, TaskStep.GIVEN_UP): TaskState.FAILED,
     (TaskState.SUCCEEDED, TaskStep.OUTPUT_LOST): TaskState.PENDING,
 }
 

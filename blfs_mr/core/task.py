@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from blfs_mr.core.states import (
     ATTEMPT_TRANSITIONS,
+    FOREIGN_STEPS,
     TASK_TRANSITIONS,
     AttemptState,
     AttemptStep,
@@ -17,6 +18,7 @@ from blfs_mr.core.states import (
     TaskStep,
     advance,
 )
+from blfs_mr.errors import InvalidTransition
 from blfs_mr.model import AttemptId, InputSplit, TaskId, WorkerName
 
 _ACTIVE = frozenset({AttemptState.LAUNCHING, AttemptState.RUNNING, AttemptState.COMMITTING})
@@ -38,7 +40,10 @@ class Attempt:
 
 @dataclass(slots=True)
 class TaskMachine:
-    """A task's state, and the attempts behind it. ``split`` is None for a reduce task."""
+    """A task's state, and the attempts behind it. ``split`` is None for a reduce task.
+
+    ``too_large_for`` names the workers whose pool of shared files turned out too small for it.
+    """
 
     id: TaskId
     split: InputSplit | None = None
@@ -46,6 +51,7 @@ class TaskMachine:
     attempts: dict[int, Attempt] = field(default_factory=dict)
     failures: int = 0
     failed_on: set[WorkerName] = field(default_factory=set)
+    too_large_for: set[WorkerName] = field(default_factory=set)
     succeeded: Attempt | None = None
     story: list[str] = field(default_factory=list)
 
@@ -62,7 +68,12 @@ class TaskMachine:
         return attempt
 
     def report(self, attempt: Attempt, step: AttemptStep) -> bool:
-        """Move the attempt by what was reported of it; False when it is fenced or already over."""
+        """Move the attempt by what was reported of it; False when it is fenced or already over.
+
+        Raises InvalidTransition for what no attempt of this kind of task, or none in this state, can report.
+        """
+        if step in FOREIGN_STEPS[self.id.kind]:
+            raise InvalidTransition(str(attempt.id), attempt.state.value, step.value, tuple(self.story))
         before = attempt.state
         attempt.state = advance(ATTEMPT_TRANSITIONS, attempt.id, attempt.state, step, self.story)
         return attempt.state is not before

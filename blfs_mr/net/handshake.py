@@ -14,7 +14,7 @@ from blfs_mr.errors import LinkClosed
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import HANDSHAKE_MAX_FRAME, PREFIX_SIZE, encode_frame, frame_length
 from blfs_mr.wire.handshake import NONCE_SIZE
-from blfs_mr.wire.messages import HandshakeMessage
+from blfs_mr.wire.messages.handshake import HandshakeMessage
 
 HANDSHAKE_DEADLINE = 10.0
 """Seconds for the whole handshake: four small messages, and time for a master that is busy starting."""

@@ -29,7 +29,7 @@ from typing import TypeVar, overload
 from blfs_mr.errors import InternalError, LinkClosed, MalformedMessage, ProtocolError, RequestFailed
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
-from blfs_mr.wire.messages import Heartbeat, Message, Refused
+from blfs_mr.wire.messages.base import Heartbeat, Message, Refused
 
 logger = logging.getLogger("blfs_mr.net")
 

@@ -19,7 +19,7 @@ from blfs_mr.model import IncarnationId
 from blfs_mr.net.handshake import HANDSHAKE_DEADLINE, fresh_nonce, receive_handshake, send_handshake
 from blfs_mr.net.link import READ_CHUNK, KeepAlive, Link
 from blfs_mr.wire.handshake import ServerHandshake
-from blfs_mr.wire.messages import HandshakeFailed
+from blfs_mr.wire.messages.handshake import HandshakeFailed
 from blfs_mr.wire.roles import FROM_MASTER, TO_MASTER, Role
 
 logger = logging.getLogger("blfs_mr.net")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from blfs_mr.errors import BadIndex, CorruptData, DigestMismatch, TruncatedFile
-from blfs_mr.linux import read_exactly
-from blfs_mr.model import PublishedFile
+from blfs_mr.linux import AlignedBuffer, read_exactly
+from blfs_mr.model import PublishedFile, SharedFile
 from blfs_mr.spill.blocks import Block, SegmentVerifier
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.format import (
@@ -135,6 +135,21 @@ class SegmentReader:
         if isinstance(error, OSError):
             raise OSError(error.errno, f"{error.strerror}: cannot read {place}") from error
         raise type(error)(f"{place}: {error}") from error
+
+
+def read_generation(fd: int, shared_file: SharedFile) -> int:
+    """The generation of the run in a shared file; 0 where there is none, or one of another volume.
+
+    For the owner, who leases above it. Raises OSError.
+    """
+    with AlignedBuffer(PAGE_SIZE) as buffer, buffer.view() as view:
+        if read_exactly(fd, view, shared_file.offset) < PAGE_SIZE:
+            return 0
+        try:
+            found = parse_index_page(view).identity
+        except CorruptData:
+            return 0
+    return found.generation if found.volume == shared_file.volume else 0
 
 
 def _next_block(window: SlidingWindow, verifier: SegmentVerifier, base: int, longest: int) -> Block:

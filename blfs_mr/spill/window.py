@@ -46,7 +46,7 @@ class SlidingWindow:
         self._ask()
 
     def fill_to(self, position: int, kept_from: int) -> None:
-        """Wait until all bytes before ``position`` are here, in one piece with those from ``kept_from`` on."""
+        """Wait until all bytes before ``position`` are here, in one piece with those since ``kept_from``."""
         while self.filled < position:
             if self.filled == self._lap_start + self._lap_length:
                 self._begin_lap(kept_from)

@@ -31,7 +31,7 @@ small enough to stand beside a mapper's own buffer. One payload more may be held
 
 
 class SharedFileWriter:
-    """One run in the making. The descriptor stays the caller's; the file must be ``lease``'s, all of it there.
+    """One run in the making, in the file of ``lease``, whose descriptor stays the caller's.
 
     Raises VolumeError for a shared file that is not aligned, PoolExhausted for one too small for the index
     of ``partitions`` partitions and a single block.
@@ -70,10 +70,8 @@ class SharedFileWriter:
         if records < 1 or length < 1:
             raise InternalError(f"a block of {records} records in {length} bytes")
         start = next_block_position(self._end)
-        if (
-            length > self.payload_capacity
-            or start + BLOCK_HEADER_SIZE + length > self._lease.shared_file.size
-        ):
+        room = self._lease.shared_file.size - start - BLOCK_HEADER_SIZE
+        if length > min(room, self.payload_capacity):
             return False
         before = self._entries.get(partition)
         entry = before or SegmentEntry(start, 0, 0, 0, 0, 0)

@@ -10,12 +10,12 @@ from pathlib import Path
 from blfs_mr.blocking_link import BlockingLink, dial
 from blfs_mr.errors import ConfigError, LinkClosed
 from blfs_mr.model import InputSplit, JobId, JobSpec
-from blfs_mr.wire.messages import (
+from blfs_mr.wire.messages.base import Heartbeat
+from blfs_mr.wire.messages.client import (
     AttemptFailed,
     CancelJob,
     ClusterDescription,
     DescribeCluster,
-    Heartbeat,
     JobAccepted,
     JobEnded,
     JobProgressed,

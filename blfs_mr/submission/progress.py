@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from blfs_mr.model import Failure
 from blfs_mr.units import format_size
-from blfs_mr.wire.messages import AttemptFailed, JobEnded, JobProgressed
+from blfs_mr.wire.messages.client import AttemptFailed, JobEnded, JobProgressed
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -24,7 +24,8 @@ from blfs_mr.job import LoadedJob, user_traceback
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobSpec
 from blfs_mr.taskrun.mapper import run_map
 from blfs_mr.taskrun.reducer import run_reduce
-from blfs_mr.wire.messages import ChildToWorker, RunMapTask, RunReduceTask, TaskFailed, WorkerToChild
+from blfs_mr.wire.messages.base import TaskFailed
+from blfs_mr.wire.messages.child import ChildToWorker, RunMapTask, RunReduceTask, WorkerToChild
 
 RECORD_SHOWN = 300
 """Characters of an offending record that a report shows; enough to find it, no more than a few lines."""

@@ -24,7 +24,7 @@ from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.spill.writer import SharedFileWriter
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import Volume, open_volume
-from blfs_mr.wire.messages import LeaseGranted, LeaseSharedFile, PublishMapOutput, RunMapTask
+from blfs_mr.wire.messages.child import LeaseGranted, LeaseSharedFile, PublishMapOutput, RunMapTask
 
 if TYPE_CHECKING:
     from blfs_mr.taskrun.attempt import Progress

@@ -15,17 +15,15 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import CorruptData, VolumeError
 from blfs_mr.formats.outputs import open_writer
 from blfs_mr.job import Job, LoadedJob, instantiate
-from blfs_mr.model import JobSpec, MapOutput, VolumeAccess, VolumeId
+from blfs_mr.model import ConsumedMapOutput, JobSpec, MapOutput, VolumeAccess, VolumeId
 from blfs_mr.shuffle import Run, decode_batch, encode_in_blocks, groups, merge_runs
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun.scratch import ScratchRun
 from blfs_mr.volume.layout import Volume, open_volume
-from blfs_mr.wire.messages import (
-    CommitOutput,
-    ConsumedMapOutput,
-    MapOutputLost,
+from blfs_mr.wire.messages.base import CommitOutput, MapOutputLost
+from blfs_mr.wire.messages.child import (
     MapOutputs,
     NextMapOutput,
     OutputCommitted,

@@ -8,16 +8,19 @@ is, and ``volume.lock``, which its owner and all its writers hold.
 from __future__ import annotations
 
 import os
+import re
 from typing import Self
 
-from blfs_mr.errors import CorruptData, VolumeBusy, VolumeError
-from blfs_mr.linux import PAGE, lock_exclusive, open_direct, read_exactly, supports_direct_io
+from blfs_mr.errors import VolumeBusy, VolumeError
+from blfs_mr.linux import PAGE, lock_exclusive, open_direct, supports_direct_io
 from blfs_mr.model import SharedFile, VolumeAccess, VolumeId, VolumeLayout, WorkerName
-from blfs_mr.spill.format import IndexPage, parse_index_page
+from blfs_mr.spill.reader import read_generation
 
 MANIFEST = "volume.json"
 LOCK = "volume.lock"
 MANIFEST_FORMAT = 1
+
+_NAME = re.compile(r"shared-[0-9]{5}")
 
 MAX_SHARED_FILES = 100_000
 """Files of one volume: more would fit neither the five digits of their names nor one folder's comfort."""
@@ -62,7 +65,7 @@ class DirectoryVolume:
         name = shared_file.path
         if shared_file.volume != self._access.volume:
             raise VolumeError(f"{name} is of volume {shared_file.volume}, not of {self._access.volume}")
-        if not name.startswith("shared-") or os.path.basename(name) != name or shared_file.offset != 0:
+        if _NAME.fullmatch(name) is None or shared_file.offset != 0:
             raise VolumeError(f"{name!r} at {shared_file.offset} is no shared file of a directory volume")
         return os.path.join(self._access.root, name)
 
@@ -131,30 +134,20 @@ class OwnedDirectoryVolume(DirectoryVolume):
         return self._files
 
     def highest_generation(self, shared_file: SharedFile) -> int:
-        header = self._header(shared_file)
-        if header is None or header.identity.volume != shared_file.volume:
+        try:
+            fd = self.open_for_read(shared_file)
+        except FileNotFoundError:
             return 0
-        return header.identity.generation
+        try:
+            return read_generation(fd, shared_file)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the owner's lock; the volume stays busy until writers that inherited it are gone as well."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    def _header(self, shared_file: SharedFile) -> IndexPage | None:
-        try:
-            fd = os.open(self._path(shared_file), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return None
-        page = bytearray(PAGE)
-        try:
-            read_exactly(fd, memoryview(page), 0)
-            return parse_index_page(memoryview(page))
-        except CorruptData:
-            return None
-        finally:
-            os.close(fd)
 
 
 def _check_figures(count: int, size: int) -> None:

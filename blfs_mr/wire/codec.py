@@ -17,7 +17,7 @@ import msgpack  # type: ignore[import-untyped]
 from blfs_mr.errors import FrameTooLarge, InternalError, MalformedFrame, MalformedMessage
 from blfs_mr.wire.fields import FieldMismatch, converter, field_names, shown
 from blfs_mr.wire.frames import MAX_FRAME
-from blfs_mr.wire.messages import Message
+from blfs_mr.wire.messages.base import Message
 
 # Python strings may hold lone surrogates: file names that are not UTF-8 do, and so may the text of a user's
 # exception. "surrogatepass" carries every string exactly; "surrogateescape" merges some and refuses others.

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from blfs_mr.errors import HandshakeRefused
 from blfs_mr.model import IncarnationId
-from blfs_mr.wire.messages import (
+from blfs_mr.wire.messages.handshake import (
     Challenge,
     ClientProof,
     HandshakeFailed,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import types
 
-from blfs_mr.wire import messages
+from blfs_mr.wire.messages.client import ClientToMaster, MasterToClient
+from blfs_mr.wire.messages.worker import MasterToWorker, WorkerToMaster
 
 
 class Role(enum.StrEnum):
@@ -16,10 +17,10 @@ class Role(enum.StrEnum):
 
 
 TO_MASTER: dict[Role, types.UnionType] = {
-    Role.WORKER: messages.WorkerToMaster,
-    Role.CLIENT: messages.ClientToMaster,
+    Role.WORKER: WorkerToMaster,
+    Role.CLIENT: ClientToMaster,
 }
 FROM_MASTER: dict[Role, types.UnionType] = {
-    Role.WORKER: messages.MasterToWorker,
-    Role.CLIENT: messages.MasterToClient,
+    Role.WORKER: MasterToWorker,
+    Role.CLIENT: MasterToClient,
 }

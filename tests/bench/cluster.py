@@ -63,7 +63,7 @@ def running_cluster(home: Path, workers: int = 2) -> Iterator[RunningCluster]:
             for command in commands:
                 daemons.append(start(command, stdout=said.fileno(), stderr=said))
                 if len(daemons) == 1:
-                    # The master makes the secret, and a worker that finds no master waits before its next try.
+                    # The master makes the secret, and a worker that finds no master waits for its next try.
                     _wait_for(lambda: _workers(config, port) == 0, daemons, log)
         _wait_for(lambda: _workers(config, port) == workers, daemons, log)
         yield RunningCluster(f"127.0.0.1:{port}", config)

@@ -1,7 +1,7 @@
 """Counting the words of 32 MiB of text: ten words a line, from a pool of 2,000.
 
-The first MapReduce program that anyone writes, and the hardest on a Python system: nearly all the time is spent
-per word, so nothing hides what the system adds. Results are checked in every round.
+The first MapReduce program that anyone writes, and the hardest on a Python system: nearly all the time is
+spent per word, so nothing hides what the system adds. Results are checked in every round.
 """
 
 from __future__ import annotations

@@ -17,14 +17,8 @@ from blfs_mr.net import KeepAlive, Link, Listener, Peer, connect, listener, serv
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import encode_frame
 from blfs_mr.wire.handshake import PROTOCOL_VERSION, ClientHandshake
-from blfs_mr.wire.messages import (
-    ClientToMaster,
-    ClusterDescription,
-    DescribeCluster,
-    HandshakeFailed,
-    HandshakeMessage,
-    JobDefaults,
-)
+from blfs_mr.wire.messages.client import ClientToMaster, ClusterDescription, DescribeCluster, JobDefaults
+from blfs_mr.wire.messages.handshake import HandshakeFailed, HandshakeMessage
 from blfs_mr.wire.roles import Role
 
 SECRET = b"s" * 32

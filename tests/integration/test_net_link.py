@@ -28,20 +28,15 @@ from blfs_mr.net import KeepAlive, Link
 from blfs_mr.net import link as link_module
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import encode_frame
-from blfs_mr.wire.messages import (
-    Acknowledged,
+from blfs_mr.wire.messages.base import Acknowledged, MapOutputLost, Refused, TaskFailed
+from blfs_mr.wire.messages.child import (
     ChildToWorker,
     LeaseGranted,
     LeaseSharedFile,
-    MapOutputLost,
-    MasterToWorker,
     NextMapOutput,
-    Refused,
-    TaskFailed,
-    TaskLaunched,
     WorkerToChild,
-    WorkerToMaster,
 )
+from blfs_mr.wire.messages.worker import MasterToWorker, TaskLaunched, WorkerToMaster
 
 
 @pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])

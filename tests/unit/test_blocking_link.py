@@ -8,22 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import LinkClosed, MalformedMessage, ProtocolError, RequestFailed
 from blfs_mr.model import AttemptId, JobId, TaskId, TaskKind
-from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
-from blfs_mr.wire.messages import (
-    Acknowledged,
-    ChildToWorker,
-    CommitOutput,
-    LeaseSharedFile,
-    MapOutputLost,
-    Message,
-    Refused,
-    WorkerToChild,
-    WorkerToMaster,
-)
+from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Message, Refused
+from blfs_mr.wire.messages.child import ChildToWorker, LeaseSharedFile, WorkerToChild
+from blfs_mr.wire.messages.worker import WorkerToMaster
 
 ATTEMPT = AttemptId(TaskId(JobId("0" * 16), TaskKind.REDUCE, 2), 1)
 

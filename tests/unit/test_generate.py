@@ -76,7 +76,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 )
 def test_arguments_that_make_no_text_are_refused(tmp_path: Path, arguments: dict[str, int]) -> None:
     with pytest.raises(UsageError):
-        generate_text(tmp_path / "text", **({"size": 100} | arguments))
+        generate_text(tmp_path / "text", **({"size": 100} | arguments))  # type: ignore[arg-type]
 
 
 GOLDEN = "dda72d4b42a91bdbddb30997da3ef98c869ff4f7b8f3f31d016ce652c4d37365"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import operator
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -24,24 +26,30 @@ from blfs_mr.model import (
     TaskKind,
     WorkerName,
 )
-from blfs_mr.wire import messages
 from blfs_mr.wire.codec import Codec, Envelope, codec_for
 from blfs_mr.wire.fields import converter
 from blfs_mr.wire.frames import MAX_FRAME
-from blfs_mr.wire.messages import (
-    ClientToMaster,
-    Heartbeat,
-    JobProgressed,
-    MasterToClient,
-    MasterToWorker,
-    SubmitJob,
-    TaskLaunched,
-    WorkerToMaster,
+from blfs_mr.wire.messages import base, child, client, handshake, launcher, worker
+from blfs_mr.wire.messages.base import Heartbeat
+from blfs_mr.wire.messages.client import ClientToMaster, JobProgressed, MasterToClient, SubmitJob
+from blfs_mr.wire.messages.worker import MasterToWorker, TaskLaunched, WorkerToMaster
+
+messages = types.SimpleNamespace(
+    **{
+        name: value
+        for module in (base, handshake, worker, client, child, launcher)
+        for name, value in vars(module).items()
+    }
+)
+"""All messages and unions by name, whatever link they belong to."""
+
+EVERY_MESSAGE = tuple(
+    value
+    for value in vars(messages).values()
+    if isinstance(value, type) and issubclass(value, base.Message) and value is not base.Message
 )
 
-EVERY_MESSAGE = typing.get_args(messages.Message)
-
-every_codec = codec_for(messages.Message)
+every_codec = codec_for(functools.reduce(operator.or_, EVERY_MESSAGE))
 
 # All of Unicode, lone surrogates too: paths that are not UTF-8 have them.
 texts = st.text(st.integers(0, 0x10FFFF).map(chr), max_size=8)

@@ -12,7 +12,7 @@ from blfs_mr.model import IncarnationId
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import HANDSHAKE_MAX_FRAME
 from blfs_mr.wire.handshake import MAX_NAME, PROTOCOL_VERSION, ClientHandshake, PeerClaims, ServerHandshake
-from blfs_mr.wire.messages import (
+from blfs_mr.wire.messages.handshake import (
     Challenge,
     ClientProof,
     HandshakeFailed,

@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.model import AttemptId, IncarnationId, JobId, TaskId, TaskKind
-from blfs_mr.wire import messages
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import HANDSHAKE_MAX_FRAME, MAX_FRAME, encode_frame
 from blfs_mr.wire.handshake import PROTOCOL_VERSION, ClientHandshake, ServerHandshake
-from blfs_mr.wire.messages import (
-    AbortTask,
-    HandshakeFailed,
-    HandshakeMessage,
-    LeaseSharedFile,
-    Message,
-    Refused,
-)
+from blfs_mr.wire.messages import base, child, client, handshake, launcher, worker
+from blfs_mr.wire.messages.base import Message, Refused
+from blfs_mr.wire.messages.child import LeaseSharedFile
+from blfs_mr.wire.messages.handshake import HandshakeFailed, HandshakeMessage
+from blfs_mr.wire.messages.worker import AbortTask
 from blfs_mr.wire.roles import Role
+
+messages = types.SimpleNamespace(
+    **{
+        name: value
+        for module in (base, handshake, worker, client, child, launcher)
+        for name, value in vars(module).items()
+    }
+)
+"""All messages and unions by name, whatever link they belong to."""
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "wire_protocol.md").read_text()
 
@@ -36,6 +41,8 @@ DIRECTIONS = (
     "WorkerToChild",
     "LauncherToWorker",
     "WorkerToLauncher",
+    "SpawnerToWorker",
+    "WorkerToSpawner",
 )
 
 ATTEMPT = AttemptId(TaskId(JobId("00112233445566ff"), TaskKind.MAP, 3), 1)

@@ -1,0 +1,68 @@
+"""The spawner: one clean process per worker that forks a launcher per job.
+
+    python -m blfs_mr.taskrun.spawner FD PARENT_PID
+
+It has imported everything that task processes need and runs no user code, so a job's launcher costs a fork
+instead of an interpreter's start. ``FD`` is the inherited end of a stream socket pair to the worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from blfs_mr import linux
+from blfs_mr.taskrun.fork_server import ForkServer, die_with_parent
+from blfs_mr.taskrun.launcher import Launcher
+from blfs_mr.wire.messages.base import Message
+from blfs_mr.wire.messages.launcher import ForkLauncher, ForkSpawner, SpawnerToWorker, WorkerToSpawner
+
+
+class Spawner(ForkServer):
+    """Serves one worker."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, WorkerToSpawner, SpawnerToWorker)
+
+    def handle(self, message: Message) -> None:
+        """Fork a launcher, or another spawner."""
+        link = self.take_descriptor()
+
+        def launch() -> NoReturn:
+            linux.set_child_subreaper()
+            Launcher(socket.socket(fileno=link)).serve()
+
+        def spawn() -> NoReturn:
+            linux.set_child_subreaper()
+            Spawner(socket.socket(fileno=link)).serve()
+
+        match message:
+            case ForkLauncher():
+                # The launcher and its children hold the volume's lock for as long as they live.
+                lock = self.take_descriptor()
+                self.fork(message.job, launch)
+                os.close(lock)
+            case ForkSpawner():
+                self.fork(message.name, spawn)
+        os.close(link)
+
+
+def spawn(sock: socket.socket, parent: int) -> NoReturn:
+    """Be a spawner, until the worker at the other end of ``sock``, or the process ``parent``, ends."""
+    die_with_parent(parent)
+    linux.set_child_subreaper()
+    # A terminal's Ctrl-C is for the submitter; the worker says when it is over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What lives now lives as long as all children: keep the collector, and with it the copying of every
+    # page that it would touch, away from it.
+    gc.collect()
+    gc.freeze()
+    Spawner(sock).serve()
+
+
+if __name__ == "__main__":
+    spawn(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -1,0 +1,54 @@
+"""What every message is, and the messages that are spoken on more than one link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.model import AttemptId, Failure
+
+
+class Message:
+    """A value that may cross a link. Each is a frozen dataclass; links name those that they allow."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Message):
+    """Nothing but a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Message):
+    """The answer to a request that cannot be met."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(Message):
+    """The answer to a request that needs no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOutput(Message):
+    """The grant that :class:`OutputReady` asked for."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed(Message):
+    """The attempt failed, or could not be launched; its process is gone."""
+
+    attempt: AttemptId
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputLost(Message):
+    """A reduce attempt could not read, or not verify, a map output."""
+
+    reader: AttemptId
+    output: AttemptId
+    reason: str

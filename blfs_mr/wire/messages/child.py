@@ -1,0 +1,107 @@
+"""Between a task process and its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.model import (
+    AttemptId,
+    ConsumedMapOutput,
+    Counters,
+    InputSplit,
+    Lease,
+    MapOutput,
+    PublishedFile,
+    VolumeAccess,
+)
+from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Message, Refused, TaskFailed
+
+
+@dataclass(frozen=True, slots=True)
+class RunMapTask(Message):
+    """The first message to a map child. ``own_volume`` is where it writes."""
+
+    attempt: AttemptId
+    split: InputSplit
+    own_volume: VolumeAccess
+
+
+@dataclass(frozen=True, slots=True)
+class RunReduceTask(Message):
+    """The first message to a reduce child.
+
+    ``scratch`` is a folder of its own on local disk. The output is written to ``output_path`` and, when the
+    commit is granted, renamed to ``final_path``, on the same file system.
+    """
+
+    attempt: AttemptId
+    map_tasks: int
+    scratch: str
+    output_path: str
+    final_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSharedFile(Message):  # -> LeaseGranted
+    """A mapper needs one more shared file. The answer may be long in coming when the pool is short."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGranted(Message):
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class PublishMapOutput(Message):  # -> Acknowledged
+    """A mapper has flushed its files."""
+
+    attempt: AttemptId
+    files: tuple[PublishedFile, ...]
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class NextMapOutput(Message):  # -> MapOutputs
+    """A reducer asks for map outputs that it was not given yet; answered when there is at least one."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputs(Message):
+    """Map outputs new to the asker, and how to reach volumes that it may not know yet."""
+
+    outputs: tuple[MapOutput, ...]
+    volumes: tuple[VolumeAccess, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCommit(Message):  # -> CommitOutput
+    """A reducer has its output complete and flushed."""
+
+    attempt: AttemptId
+    consumed: tuple[ConsumedMapOutput, ...]
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCommitted(Message):
+    """A reducer has renamed its output to its final name; ``size`` in bytes."""
+
+    attempt: AttemptId
+    path: str
+    size: int
+
+
+ChildToWorker = (
+    LeaseSharedFile
+    | PublishMapOutput
+    | NextMapOutput
+    | MapOutputLost
+    | RequestCommit
+    | OutputCommitted
+    | TaskFailed
+)
+WorkerToChild = Refused | Acknowledged | RunMapTask | RunReduceTask | LeaseGranted | MapOutputs | CommitOutput

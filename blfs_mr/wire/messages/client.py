@@ -1,0 +1,99 @@
+"""Between a submitter and the master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.model import AttemptId, Counters, Failure, InputSplit, JobId, JobSpec, OutputPart, WorkerName
+from blfs_mr.wire.messages.base import Heartbeat, Message, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeCluster(Message):  # -> ClusterDescription
+    """What is there to run on?"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefaults:
+    """What a job gets that does not ask for something else; sizes in bytes."""
+
+    max_attempts: int
+    memory: int
+    block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDescription:
+    name: WorkerName
+    host: str
+    slots: int
+    running: int
+    shared_files: int
+    shared_file_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDescription(Message):
+    """The workers that are registered now. ``host`` identifies the master's own host."""
+
+    host: str
+    workers: tuple[WorkerDescription, ...]
+    job_defaults: JobDefaults
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob(Message):  # -> JobAccepted
+    """Run this job. It is cancelled when the submitter's connection ends before the job does."""
+
+    spec: JobSpec
+    splits: tuple[InputSplit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted(Message):
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob(Message):
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgressed(Message):
+    """How far the job is. Sent at most a few times a second."""
+
+    job: JobId
+    maps_done: int
+    maps_total: int
+    reduces_done: int
+    reduces_total: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Message):
+    """An attempt of the job failed; the job goes on unless :class:`JobEnded` follows."""
+
+    attempt: AttemptId
+    worker: WorkerName
+    failure: Failure
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded(Message):
+    """The last word on a job. ``failure`` is None when it succeeded."""
+
+    job: JobId
+    failure: Failure | None
+    parts: tuple[OutputPart, ...]
+    counters: Counters
+    seconds: float
+    attempts_failed: int
+
+
+ClientToMaster = Heartbeat | DescribeCluster | SubmitJob | CancelJob
+MasterToClient = (
+    Heartbeat | Refused | ClusterDescription | JobAccepted | JobProgressed | AttemptFailed | JobEnded
+)

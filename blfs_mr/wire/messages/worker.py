@@ -1,0 +1,166 @@
+"""Between a worker and the master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blfs_mr.model import (
+    AttemptId,
+    ConsumedMapOutput,
+    Counters,
+    IncarnationId,
+    InputSplit,
+    JobId,
+    JobSpec,
+    MapOutput,
+    OutputPart,
+    VolumeAccess,
+    WorkerName,
+)
+from blfs_mr.wire.messages.base import CommitOutput, Heartbeat, MapOutputLost, Message, Refused, TaskFailed
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterWorker(Message):  # -> WorkerRegistered
+    """A worker offers its slots and its volume, and names the map outputs that the volume still holds.
+
+    ``host`` identifies the worker's host, ``access`` is how processes of that host reach the volume.
+    """
+
+    name: WorkerName
+    incarnation: IncarnationId
+    host: str
+    slots: int
+    access: VolumeAccess
+    shared_files: int
+    shared_file_size: int
+    held: tuple[AttemptId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLaunched(Message):
+    """The attempt's process runs."""
+
+    attempt: AttemptId
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputReady(Message):
+    """A map attempt has written and flushed its output."""
+
+    output: MapOutput
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReady(Message):
+    """A reduce attempt has its output complete under its attempt name and asks to commit it."""
+
+    attempt: AttemptId
+    consumed: tuple[ConsumedMapOutput, ...]
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone(Message):
+    """A reduce attempt has committed its output."""
+
+    attempt: AttemptId
+    part: OutputPart
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequeued(Message):
+    """A map attempt was killed so that others get its shared files; it is to blame for nothing."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRegistered(Message):
+    """The registration stands. ``live`` are the held map outputs to keep; all others are to be freed."""
+
+    live: tuple[AttemptId, ...]
+    heartbeat_interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareJob(Message):
+    """Sent once per job and worker, before its first task there."""
+
+    job: JobId
+    spec: JobSpec
+    map_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchMapTask(Message):
+    attempt: AttemptId
+    split: InputSplit
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchReduceTask(Message):
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputPublished(Message):
+    """Where the output of one map task is now; it replaces an earlier one of the same task.
+
+    ``access`` is how its owner's host, ``host``, reaches the volume; other hosts go by their own attachments.
+    """
+
+    output: MapOutput
+    host: str
+    access: VolumeAccess
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTask(Message):
+    """Kill the attempt and discard what it has; no report of it is wanted any more."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseMapOutput(Message):
+    """No reader needs this map output any more: its shared files are free."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpJob(Message):
+    """The job is over: kill its processes, free its leases, delete its files; if ``keep_output``, not its parts."""
+
+    job: JobId
+    keep_output: bool
+
+
+WorkerToMaster = (
+    Heartbeat
+    | Refused
+    | RegisterWorker
+    | TaskLaunched
+    | MapOutputReady
+    | OutputReady
+    | TaskDone
+    | TaskFailed
+    | TaskRequeued
+    | MapOutputLost
+)
+MasterToWorker = (
+    Heartbeat
+    | Refused
+    | WorkerRegistered
+    | PrepareJob
+    | LaunchMapTask
+    | LaunchReduceTask
+    | MapOutputPublished
+    | CommitOutput
+    | AbortTask
+    | ReleaseMapOutput
+    | CleanUpJob
+)

@@ -1,0 +1,22 @@
+"""Which world a seed stands for: its size and its faults follow from the seed alone."""
+
+from __future__ import annotations
+
+import random
+
+from tests.simulation.world import Size, World
+
+SIZES = (
+    Size(workers=1, jobs=2, maps=6, reduces=3, seconds_between_deaths=60),
+    Size(workers=3, jobs=3, maps=12, reduces=4, seconds_between_deaths=10),
+    Size(workers=8, jobs=5, maps=40, reduces=10),
+    Size(workers=8, jobs=3, maps=20, reduces=20, output_unreadable=0.05, max_attempts=40),
+    Size(workers=30, jobs=6, maps=60, reduces=20, seconds_between_deaths=1, volume_survives=0.5),
+)
+LARGE = Size(workers=1_000, jobs=3, maps=2_000, reduces=50, seconds_between_deaths=0.5, output_unreadable=0.0005)
+
+
+def world_of(seed: int) -> World:
+    """The world of ``seed``: small worlds of every kind, and the large one for seeds below 0."""
+    size = LARGE if seed < 0 else random.Random(seed).choice(SIZES)
+    return World(seed, size)
