@@ -23,7 +23,7 @@ IncarnationId = NewType("IncarnationId", str)
 """16 lower-case hex digits, new at each start of a worker daemon."""
 
 Counters = dict[str, int]
-"""Names to counts. Ours begin with a lower-case word and a dot (``map.records_in``); users' are ``user.NAME``."""
+"""Names to counts. Ours begin with a stage and a dot (``map.records_in``); users' are ``user.NAME``."""
 
 
 class TaskKind(enum.StrEnum):
@@ -183,11 +183,25 @@ Param = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
+class SideFile:
+    """A file shipped with a job: a task finds it as ``name`` in its working folder.
+
+    With ``importable`` it is a Python module (or a zipped package) that the job file imports.
+    """
+
+    name: str
+    content: bytes
+    importable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobSettings:
     """What a job asks of the system, resolved by the submitter from the job class and its options.
 
     ``memory`` is the budget of one task process in bytes, ``block_size`` the bytes of one spill block.
-    ``task_timeout`` is the seconds an attempt may take, 0 for no limit. ``output`` is the absolute
+    ``task_timeout`` is the seconds an attempt may take, 0 for no limit. ``compression`` names the codec of spill
+    blocks, empty for none. With ``sort_values`` the values of each key arrive sorted. ``draining`` lets workers
+    copy segments to scratch when the pool is short. ``output`` is the absolute
     folder for the parts where the submitter shares the workers' host; else the output's name.
     """
 
@@ -200,16 +214,24 @@ class JobSettings:
     output_format: str
     output: str
     output_is_local: bool
+    compression: str = ""
+    sort_values: bool = False
+    draining: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """Everything about a job but its input: what a worker needs to run attempts of it."""
+    """Everything about a job but its input: what a worker needs to run attempts of it.
+
+    ``boundaries`` holds the encoded keys that divide the partitions of a totally ordered job, else nothing.
+    """
 
     name: str
     file: JobFile
     params: dict[str, Param]
     settings: JobSettings
+    side_files: tuple[SideFile, ...] = ()
+    boundaries: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

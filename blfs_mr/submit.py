@@ -167,6 +167,9 @@ def _spec(
         output_format=asked.output_format,
         output=output.place,
         output_is_local=output.is_local,
+        compression="",
+        sort_values=False,
+        draining=True,
     )
     return JobSpec(submission.job.stem, program.loaded.file, program.params, settings)
 

@@ -14,7 +14,7 @@ import aiofiles
 import aiofiles.os
 
 from blfs_mr.errors import LinkClosed
-from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind, VolumeAccess
+from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind
 from blfs_mr.net.link import Link
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Refused, TaskFailed
@@ -35,6 +35,7 @@ from blfs_mr.wire.messages.launcher import ChildExited
 from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, TaskLaunched
 
 if TYPE_CHECKING:
+    from daemons.catalogue import Catalogue
     from daemons.job import JobOnWorker
 
 logger = logging.getLogger("blfs_mr.worker")
@@ -94,15 +95,14 @@ class RunningAttempt:
         """The answer to its request to commit."""
         self._answer(CommitOutput(self.id))
 
-    def offer(self, outputs: dict[int, MapOutput], volumes: dict[str, VolumeAccess]) -> None:
+    def offer(self, catalogue: Catalogue) -> None:
         """If it waits for map outputs that it was not given yet, give them."""
         if self._waiting is None or not isinstance(self._waiting.message, NextMapOutput):
             return
-        new = tuple(output for output in outputs.values() if output.attempt not in self._given)
+        new, volumes = catalogue.new_to(self.id.task.index, self._given)
         if new:
             self._given.update(output.attempt for output in new)
-            needed = {file.lease.shared_file.volume for output in new for file in output.files}
-            self._answer(MapOutputs(new, tuple(volumes[volume] for volume in needed if volume in volumes)))
+            self._answer(MapOutputs(new, volumes))
 
     # ------------------------------------------------------------ its life
 
@@ -117,7 +117,7 @@ class RunningAttempt:
         try:
             with theirs:
                 forked, self._exited = await launcher.fork(
-                    self.id, theirs, str(logs.stdout), str(logs.stderr)
+                    str(self.id), theirs, str(logs.stdout), str(logs.stderr)
                 )
         except LinkClosed as error:
             ours.close()
@@ -198,7 +198,7 @@ class RunningAttempt:
     async def _kill(self) -> None:
         if self._exited is not None:
             launcher, _ = await self._job.launcher()
-            await launcher.kill(self.id)
+            await launcher.kill(str(self.id))
 
 
 def is_map(attempt: AttemptId) -> bool:

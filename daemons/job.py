@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,19 +21,26 @@ from blfs_mr.model import (
     MapOutput,
     OutputPart,
     VolumeAccess,
+    VolumeId,
+    VolumeLayout,
     WorkerName,
 )
 from blfs_mr.wire.messages.base import MapOutputLost, TaskFailed
-from blfs_mr.wire.messages.child import RunMapTask, RunReduceTask
+from blfs_mr.wire.messages.child import RunDrain, RunMapTask, RunReduceTask
 from blfs_mr.wire.messages.worker import (
+    DrainFailed,
+    MapOutputDrained,
     MapOutputReady,
     OutputReady,
+    PoolShort,
     PrepareJob,
     TaskDone,
     TaskLaunched,
     TaskRequeued,
 )
 from daemons.attempt import LogFiles, RunningAttempt
+from daemons.catalogue import Catalogue
+from daemons.drain import drain
 from daemons.processes import Launcher
 
 if TYPE_CHECKING:
@@ -40,8 +48,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("blfs_mr.worker")
 
-Report = TaskLaunched | MapOutputReady | OutputReady | TaskDone | TaskFailed | TaskRequeued | MapOutputLost
+Report = (
+    TaskLaunched
+    | MapOutputReady
+    | OutputReady
+    | TaskDone
+    | TaskFailed
+    | TaskRequeued
+    | MapOutputLost
+    | PoolShort
+    | MapOutputDrained
+    | DrainFailed
+)
 aio_rmtree = aiofiles.os.wrap(shutil.rmtree)
+
+DRAINS_AT_ONCE = 2
+"""Drains of one job that run at a time: one reads while the other writes; more would only seek."""
 
 UNCOMMITTED = "_temporary"
 """The folder inside an output where attempts write until their commit is granted."""
@@ -58,17 +80,23 @@ class JobOnWorker:
         folder: Path,
         output: Path,
         log_limit: int,
+        direct: bool,
     ) -> None:
+        """``direct`` says whether the file system under ``folder`` takes direct reads."""
         self.id, self.spec, self.log_limit = prepared.job, prepared.spec, log_limit
         self.worker_name: WorkerName = worker.name
         self.attempts: dict[AttemptId, RunningAttempt] = {}
         self._map_tasks = prepared.map_tasks
         self._worker = worker
         self._folder, self._output = folder, output
-        self._outputs: dict[int, MapOutput] = {}
-        self._volumes: dict[str, VolumeAccess] = {}
+        self._catalogue = Catalogue()
         self._parts: list[Path] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Semaphore(DRAINS_AT_ONCE)
+        self._scratch = VolumeAccess(
+            VolumeId(secrets.token_hex(16)), VolumeLayout.DIRECTORY, str(folder / "drained"), direct=direct
+        )
+        self._process: Launcher | None = None
         self._launcher = asyncio.create_task(self._start(launcher))
 
     # ------------------------------------------------------------ attempts
@@ -121,7 +149,7 @@ class JobOnWorker:
         await aiofiles.os.makedirs(self._folder / "logs")
         async with aiofiles.open(source, "wb") as file:
             await file.write(self.spec.file.source)
-        launcher = await new_launcher(self.id)
+        self._process = launcher = await new_launcher(self.id)
         return launcher, await launcher.load(self.spec, str(source))
 
     # ------------------------------------------------------------ what attempts ask for
@@ -147,25 +175,54 @@ class JobOnWorker:
 
     def learn(self, output: MapOutput, volume: VolumeAccess | None) -> None:
         """Where a map task's output is now; ``volume`` is how this host reaches it, None if it cannot."""
-        self._outputs[output.attempt.task.index] = output
-        if volume is not None:
-            self._volumes[volume.volume] = volume
+        self._catalogue.publish(output, volume)
         for attempt in list(self.attempts.values()):
-            attempt.offer(self._outputs, self._volumes)
+            attempt.offer(self._catalogue)
 
     def offer_to(self, attempt: RunningAttempt) -> None:
         """A reducer asks for map outputs that it was not given yet."""
-        attempt.offer(self._outputs, self._volumes)
+        attempt.offer(self._catalogue)
+
+    def drain(self, output: AttemptId, partitions: tuple[int, ...]) -> None:
+        """Copy to scratch what ``partitions`` need of a map output, beside everything else."""
+        task = asyncio.create_task(self._drain(output, partitions))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, attempt: AttemptId, partitions: tuple[int, ...]) -> None:
+        async with self._draining:
+            output = self._catalogue.published(attempt)
+            if output is None:
+                return  # It was replaced meanwhile, and the master knows.
+            await aiofiles.os.makedirs(self._scratch.root, exist_ok=True)
+            task = RunDrain(
+                output,
+                self._catalogue.volumes_of([output]),
+                partitions,
+                self.spec.settings.reduce_tasks,
+                self._scratch,
+            )
+            launcher, failure = await self.launcher()
+            result = failure or await drain(launcher, task, self._folder / "logs" / f"drain-{attempt}.stderr")
+        if isinstance(result, Failure):
+            self.report(DrainFailed(attempt, result))
+            return
+        self._catalogue.drained(result, partitions, self._scratch)
+        self.report(MapOutputDrained(attempt))
 
     # ------------------------------------------------------------ the end
 
     async def stop(self) -> None:
         """Kill every attempt, wait until all are reaped, and let the launcher go."""
         await asyncio.gather(*(attempt.abort() for attempt in list(self.attempts.values())))
+        if self._process is not None:
+            # With the launcher its children die, a drain among them; so does an import that never ends.
+            await self._process.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
-        launcher, _ = await self._launcher
-        await launcher.close()
+        await asyncio.wait([self._launcher])
+        if self._process is not None:
+            await self._process.close()
 
     async def delete_files(self, keep_output: bool) -> None:
         """Delete what the job left on this worker's disk, its committed parts too unless ``keep_output``."""

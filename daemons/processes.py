@@ -16,7 +16,7 @@ from typing import Any
 
 import blfs_mr
 from blfs_mr.errors import LinkClosed
-from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, JobSpec
+from blfs_mr.model import Failure, FailureKind, JobId, JobSpec
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
 from blfs_mr.wire.messages.base import Message
@@ -217,18 +217,18 @@ class Launcher:
         return await self._loaded
 
     async def fork(
-        self, attempt: AttemptId, link: socket.socket, stdout_path: str, stderr_path: str
+        self, name: str, link: socket.socket, stdout_path: str, stderr_path: str
     ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
-        """Have a child forked that owns ``link``: futures of its pid and of its end.
+        """Have a child called ``name`` forked that owns ``link``: futures of its pid and of its end.
 
         Both raise LinkClosed when the launcher dies, and its children with it.
         """
-        message = ForkAttempt(attempt, stdout_path, stderr_path)
-        return await self._link.fork(str(attempt), message, link.fileno())
+        message = ForkAttempt(name, stdout_path, stderr_path)
+        return await self._link.fork(name, message, link.fileno())
 
-    async def kill(self, attempt: AttemptId) -> None:
-        """Kill the attempt's child, if it still runs."""
-        await self._link.kill(str(attempt))
+    async def kill(self, name: str) -> None:
+        """Kill the child called ``name``, if it still runs."""
+        await self._link.kill(name)
 
     async def close(self) -> None:
         """Kill the launcher, whatever it is at, and its children with it; returns when it is reaped."""

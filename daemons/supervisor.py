@@ -58,6 +58,7 @@ def supervise(spawner: socket.socket, path: Path | None, workers: int | None, sl
         _start(config, home, count, slots, spawner, children)
         sys.stdin.buffer.read()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # It is being obeyed; a second one must not end that.
         _stop(children)
         spawner.close()
         _kill_the_rest()
@@ -101,23 +102,31 @@ def _start(
         message = encode_frame(codec_for(WorkerToSpawner).encode(Envelope(ForkSpawner(name))))
         socket.send_fds(spawner, [message], [theirs.fileno()])
         theirs.close()
-        children.append(_fork(partial(worker.serve, config, name, spawning, leave_with_master=True), spawner))
+        serve = partial(worker.serve, config, name, spawning, leave_with_master=True)
+        children.append(_fork(serve, spawner, listening))
         spawning.close()
     listening.close()
 
 
-def _fork(serve: Callable[[], Awaitable[None]], spawner: socket.socket) -> int:
-    """A child process that runs ``serve`` and dies with this one."""
+def _fork(serve: Callable[[], Awaitable[None]], *foreign: socket.socket) -> int:
+    """A child process that runs ``serve``, without the sockets ``foreign``, and dies with this one."""
     supervisor = os.getpid()
+    # The handler of SIGTERM is the supervisor's. A child that ran it would clean up in the supervisor's
+    # stead, or lose the signal to its event loop that begins.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
     code = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         linux.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == supervisor:
-            # Whoever holds these would keep others from seeing that the supervisor is gone.
-            spawner.close()
+            # Whoever holds these would keep others from seeing that the supervisor, or the master, is gone.
+            for sock in foreign:
+                sock.close()
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, 0)
             os.dup2(null, 1)

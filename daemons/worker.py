@@ -36,10 +36,12 @@ from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
 from blfs_mr.wire.messages.worker import (
     AbortTask,
     CleanUpJob,
+    DrainMapOutput,
     LaunchMapTask,
     LaunchReduceTask,
     MapOutputPublished,
     MapOutputReady,
+    PoolShort,
     PrepareJob,
     RegisterWorker,
     ReleaseMapOutput,
@@ -74,6 +76,7 @@ class Worker:
         self._cleaning: set[asyncio.Task[None]] = set()
         self._unneeded: set[AttemptId] = set()
         self._published: set[AttemptId] = set()
+        self._scratch_direct = linux.supports_direct_io(str(self._folders.scratch))
         files = volume.shared_files()
         self._pool = LeasePool(files, {file: volume.highest_generation(file) for file in files})
 
@@ -168,6 +171,8 @@ class Worker:
                     self._in_background(attempt.abort())
             case ReleaseMapOutput():
                 self._release(message.attempt)
+            case DrainMapOutput():
+                self._jobs[message.output.task.job].drain(message.output, message.partitions)
             case CleanUpJob():
                 if message.job in self._jobs:
                     self._in_background(self._clean_up(self._jobs.pop(message.job), message.keep_output))
@@ -189,6 +194,7 @@ class Worker:
             self._folders.scratch / "jobs" / message.job,
             output,
             self._config.worker.log_limit,
+            self._scratch_direct,
         )
 
     def _attempt(self, attempt: AttemptId) -> RunningAttempt | None:
@@ -261,7 +267,8 @@ class Worker:
                     if attempt := self._attempt(decision.attempt):
                         attempt.grant(Refused(self._why_denied(decision)))
                 case Short():
-                    logger.warning("the pool is short: %d attempts wait", decision.waiting)
+                    logger.info("the pool is short: %d attempts wait for shared files", decision.waiting)
+                    self.report(PoolShort())
 
     async def _requeue(self, attempt: RunningAttempt) -> None:
         await attempt.abort()

@@ -111,7 +111,11 @@ class Scheduler:
                 del self.jobs[command.job]
 
     def _fill_slots(self) -> list[c.Command]:
-        load = {worker: self.running_on(worker) for worker in self.workers}
+        # Once for all workers, not once for each: with a thousand of them this is what an event costs.
+        load = dict.fromkeys(self.workers, 0)
+        for job in self.jobs.values():
+            for worker in job.running_on.keys() & load.keys():
+                load[worker] += job.running_on[worker]
         commands: list[c.Command] = []
         while started := self._start_one(load):
             commands += started

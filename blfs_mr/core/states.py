@@ -3,8 +3,8 @@
 Nothing else moves a state. A cell that is missing means that the event cannot happen there; should it
 happen all the same, :func:`advance` raises with the story, because a scheduler that guesses loses data.
 
-A report of a fenced attempt (one whose worker was lost, or that was aborted) is no bug: it is late. Those
-cells are present and lead nowhere.
+A report of an attempt that is over (it is done, failed, or was fenced because its worker was lost) is no bug:
+it is late. Those cells are present and lead nowhere.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ class JobStep(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+ATTEMPT_OVER = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.FENCED)
+"""The states of an attempt that holds no slot any more."""
+
 ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptStep], AttemptState] = {
     (AttemptState.LAUNCHING, AttemptStep.LAUNCHED): AttemptState.RUNNING,
     # A child's own link may be faster than the launcher's word that the child was forked.
@@ -90,16 +93,9 @@ ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptStep], AttemptState] = {
     (AttemptState.COMMITTING, AttemptStep.COMMITTED): AttemptState.SUCCEEDED,
     (AttemptState.COMMITTING, AttemptStep.FAILED): AttemptState.FAILED,
     (AttemptState.COMMITTING, AttemptStep.FENCED): AttemptState.FENCED,
-    (AttemptState.SUCCEEDED, AttemptStep.LAUNCHED): AttemptState.SUCCEEDED,
-    (AttemptState.SUCCEEDED, AttemptStep.OUTPUT_PUBLISHED): AttemptState.SUCCEEDED,
-    (AttemptState.SUCCEEDED, AttemptStep.COMMITTED): AttemptState.SUCCEEDED,
-    (AttemptState.SUCCEEDED, AttemptStep.FENCED): AttemptState.SUCCEEDED,
-    # A process may fall over on its way out; what it published stands.
-    (AttemptState.SUCCEEDED, AttemptStep.FAILED): AttemptState.SUCCEEDED,
-    (AttemptState.FAILED, AttemptStep.FENCED): AttemptState.FAILED,
-    # The launcher's word that the child was forked may come after the child's own failure.
-    (AttemptState.FAILED, AttemptStep.LAUNCHED): AttemptState.FAILED,
-    **{(AttemptState.FENCED, step): AttemptState.FENCED for step in AttemptStep},
+    # Whatever is said of an attempt that is over is late or said twice. What it published or committed
+    # stands, even if its process fell over on its way out; what it failed at is not taken back.
+    **{(over, step): over for over in ATTEMPT_OVER for step in AttemptStep},
 }
 
 FOREIGN_STEPS: Mapping[TaskKind, frozenset[AttemptStep]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from blfs_mr.core.states import (
+    ATTEMPT_OVER,
     ATTEMPT_TRANSITIONS,
     FOREIGN_STEPS,
     TASK_TRANSITIONS,
@@ -20,8 +21,6 @@ from blfs_mr.core.states import (
 )
 from blfs_mr.errors import InvalidTransition
 from blfs_mr.model import AttemptId, InputSplit, TaskId, WorkerName
-
-_ACTIVE = frozenset({AttemptState.LAUNCHING, AttemptState.RUNNING, AttemptState.COMMITTING})
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class Attempt:
     @property
     def active(self) -> bool:
         """Whether it holds a task slot."""
-        return self.state in _ACTIVE
+        return self.state not in ATTEMPT_OVER
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class TaskMachine:
         return attempt
 
     def report(self, attempt: Attempt, step: AttemptStep) -> bool:
-        """Move the attempt by what was reported of it; False when it is fenced or already over.
+        """Move the attempt by what was reported of it; False when it was over already.
 
         Raises InvalidTransition for what no attempt of this kind of task, or none in this state, can report.
         """

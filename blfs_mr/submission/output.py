@@ -38,13 +38,12 @@ class FolderOutput:
     def make(self) -> None:
         """Make the folder. Raises OutputError when it is there already or cannot be made."""
         try:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._folder.mkdir()
-        except FileExistsError:
-            raise OutputError(
-                f"the output {self._folder} exists already: remove it, or name another"
-            ) from None
+            os.makedirs(self._folder)
         except OSError as error:
+            if os.path.lexists(self._folder):
+                raise OutputError(
+                    f"the output {self._folder} exists already: remove it, or name another"
+                ) from None
             raise OutputError(f"the output {self._folder} cannot be made: {error.strerror}") from error
         self._made = True
 

@@ -74,5 +74,5 @@ class Launcher(ForkServer):
                 sys.stdout.flush()
                 sys.stderr.flush()
 
-        self.fork(str(message.attempt), run)
+        self.fork(message.name, run)
         os.close(link)

@@ -115,7 +115,7 @@ def test_an_output_that_exists_is_left_as_it_is(stage: Stage, source: Path) -> N
 def test_an_output_below_a_file_is_refused(stage: Stage, source: Path) -> None:
     ended = stage.submit(WORDCOUNT, source, "-o", source / "out")
     assert ended.code == 2
-    assert "cannot be made" in ended.stderr
+    assert "cannot be made: Not a directory" in ended.stderr
 
 
 # ---------------------------------------------------------------- masters that are not the right one
@@ -170,8 +170,8 @@ def test_a_master_whose_port_is_taken_says_so(stage: Stage) -> None:
             cwd=stage.folder, env=stage.environment, capture_output=True, timeout=DEADLINE, check=False,
         )  # fmt: skip
     assert ended.returncode == 2
-    assert f"127.0.0.1:{port}" in ended.stderr.decode()
-    assert "Traceback" not in ended.stderr.decode()
+    assert ended.stderr.decode().startswith(f"error: port {port} of 127.0.0.1 is in use by another process")
+    assert ended.stderr.count(b"\n") == 1
 
 
 def test_garbage_on_the_masters_port_disturbs_no_job(shared_daemons: Daemons, source: Path, tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ class Size:
 
 @dataclass
 class SimulatedWorker:
-    """One worker daemon. ``life`` counts its incarnations: what was planned in an earlier one is void."""
+    """One worker daemon. ``life`` counts its incarnations: what was planned in an earlier one is void.
+
+    ``known`` and ``consumed`` are by job and map index: what reducers here are told, and what each has read.
+    """
 
     name: WorkerName
     slots: int
@@ -72,7 +75,7 @@ class SimulatedWorker:
     up: bool = False
     held: set[AttemptId] = field(default_factory=set)
     prepared: set[JobId] = field(default_factory=set)
-    known: dict[tuple[JobId, int], MapOutput] = field(default_factory=dict)
+    known: dict[JobId, dict[int, MapOutput]] = field(default_factory=dict)
     running: set[AttemptId] = field(default_factory=set)
     consumed: dict[AttemptId, dict[int, MapOutput]] = field(default_factory=dict)
     asked: set[AttemptId] = field(default_factory=set)
@@ -130,7 +133,18 @@ class World:
             )
             reduces = self.chance.randint(1, self.size.reduces)
             settings = JobSettings(
-                reduces, self.size.max_attempts, 1 << 20, 4096, 0, "text", "text", "out", False
+                reduce_tasks=reduces,
+                max_attempts=self.size.max_attempts,
+                memory=1 << 20,
+                block_size=4096,
+                task_timeout=0,
+                input_format="text",
+                output_format="text",
+                output="out",
+                output_is_local=False,
+                compression="",
+                sort_values=False,
+                draining=False,
             )
             spec = JobSpec("job", JobFile("job.py", b"", "Job"), {}, settings)
             self.specs[job] = spec, splits
@@ -178,7 +192,7 @@ class World:
             self._carry_out(command)
 
     def say(self, worker: SimulatedWorker, event: e.Event) -> None:
-        """A worker's report. Now and then, one of an earlier life is said again right after it."""
+        """A worker's report. Now and then, an old one of an attempt that is over is said again."""
         worker.said_before.append(event)
         self.tell(event, worker.name)
         if self.chance.random() < self.size.report_repeated:
@@ -204,7 +218,7 @@ class World:
                 self._begin(worker, command.attempt, self._go_on_reducing)
             case c.PublishMapOutput():
                 output = command.output.attempt
-                worker.known[output.task.job, output.task.index] = command.output
+                worker.known.setdefault(output.task.job, {})[output.task.index] = command.output
                 for attempt in sorted(worker.running):
                     if attempt.task.kind is TaskKind.REDUCE and attempt.task.job == output.task.job:
                         self._later(worker, attempt, 0.01, self._go_on_reducing)
@@ -271,17 +285,14 @@ class World:
     def _go_on_reducing(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
         """Read what is known and not read yet; ask to commit when that was the last of it."""
         consumed = worker.consumed.setdefault(attempt, {})
-        for (job, index), output in list(worker.known.items()):
-            if job != attempt.task.job or index in consumed:
-                continue
+        known = worker.known.get(attempt.task.job, {})
+        for index in known.keys() - consumed.keys():
+            output = known[index]
             there = output.attempt in self.workers[output.worker].held
             if not there or self.chance.random() < self.size.output_unreadable:
                 self.say(worker, e.MapOutputUnreadable(attempt, output.attempt, "EIO"))
                 if attempt not in worker.running:
                     return
-                if there and worker.known[job, index] is output:
-                    # It was read well by others, and a repeated report of its loss counts for nothing.
-                    continue
             else:
                 consumed[index] = output
         if len(consumed) == len(self.specs[attempt.task.job][1]) and attempt not in worker.asked:
@@ -307,30 +318,24 @@ class Checks:
         self._world = world
         self._started: set[AttemptId] = set()
         self._granted: dict[object, AttemptId] = {}
-        self._over: set[AttemptId] = set()
+        self._over: set[AttemptId | None] = set()
 
     def may_be_repeated(self, event: e.Event) -> bool:
-        """Whether a worker could have this report in flight from an earlier life: its attempt is given up."""
-        match event:
-            case e.MapOutputWritten():
-                attempt = event.output.attempt
-            case e.MapOutputUnreadable():
-                attempt = event.reader
-            case e.AttemptLaunched() | e.OutputWritten() | e.OutputCommitted() | e.AttemptFailed():
-                attempt = event.attempt
-            case _:
-                return False
-        return attempt in self._over
+        """Whether the report would be late: its attempt is over."""
+        return subject(event) in self._over
 
     def after_event(self, event: e.Event, commands: list[c.Command]) -> None:
         """Each command goes to a worker that is there and prepared; each number and grant is used once."""
         if isinstance(event, e.WorkerLost):
             self._forget(lambda attempt: self._where(attempt) == event.worker)
         elif isinstance(event, e.AttemptFailed | e.AttemptRequeued):
-            self._granted = {k: a for k, a in self._granted.items() if a != event.attempt}
+            self._forget(lambda attempt: attempt == event.attempt)
+        elif isinstance(event, e.MapOutputWritten | e.OutputCommitted):
+            # The grant stands for good: what is committed is never granted again.
+            self._over |= {subject(event)}
         accepted_first = True
         ended: set[JobId] = set()
-        prepared = {name: set(worker.prepared) for name, worker in self._world.workers.items()}
+        prepared: dict[WorkerName, set[JobId]] = {}
         for command in commands:
             if isinstance(command, c.ReportJobEnded):
                 assert command.job not in self._world.ended
@@ -338,14 +343,16 @@ class Checks:
             if isinstance(command, c.ReportJobEnded | c.ReportProgress | c.ReportAttemptFailed):
                 continue
             assert self._world.workers[command.worker].up, f"{command} to a worker that is gone"
+            worker = self._world.workers[command.worker]
+            ready = prepared.setdefault(command.worker, set(worker.prepared))
             match command:
                 case c.AcceptWorker():
                     assert accepted_first
                 case c.PrepareJob():
-                    assert command.job not in prepared[command.worker], "prepared twice"
-                    prepared[command.worker].add(command.job)
+                    assert command.job not in ready, "prepared twice"
+                    ready.add(command.job)
                 case c.LaunchMap() | c.LaunchReduce():
-                    self._launch(command, prepared[command.worker])
+                    self._launch(command, ready)
                 case c.GrantCommit():
                     self._grant(command.attempt)
             accepted_first = False
@@ -402,3 +409,22 @@ class Checks:
     def _forget(self, gone: Callable[[AttemptId], bool]) -> None:
         self._granted = {task: attempt for task, attempt in self._granted.items() if not gone(attempt)}
         self._over |= {attempt for attempt in self._started if gone(attempt)}
+
+
+def subject(event: e.Event) -> AttemptId | None:
+    """The attempt that an event is a report of; None if it is no report."""
+    match event:
+        case e.MapOutputWritten():
+            return event.output.attempt
+        case e.MapOutputUnreadable():
+            return event.reader
+        case (
+            e.AttemptLaunched()
+            | e.OutputWritten()
+            | e.OutputCommitted()
+            | e.AttemptFailed()
+            | e.AttemptRequeued()
+        ):
+            return event.attempt
+        case _:
+            return None

@@ -11,9 +11,24 @@ SIZES = (
     Size(workers=3, jobs=3, maps=12, reduces=4, seconds_between_deaths=10),
     Size(workers=8, jobs=5, maps=40, reduces=10),
     Size(workers=8, jobs=3, maps=20, reduces=20, output_unreadable=0.05, max_attempts=40),
+    # Nothing but lost map outputs: here no other fault frees a slot by chance, so a scheduler that lets
+    # readers hold every slot that their map needs hangs.
+    Size(
+        workers=2,
+        jobs=2,
+        maps=8,
+        reduces=12,
+        attempt_fails=0,
+        attempt_requeued=0,
+        output_unreadable=0.1,
+        seconds_between_deaths=1e9,
+        max_attempts=40,
+    ),
     Size(workers=30, jobs=6, maps=60, reduces=20, seconds_between_deaths=1, volume_survives=0.5),
 )
-LARGE = Size(workers=1_000, jobs=3, maps=2_000, reduces=50, seconds_between_deaths=0.5, output_unreadable=0.0005)
+LARGE = Size(
+    workers=1_000, jobs=3, maps=2_000, reduces=50, seconds_between_deaths=0.5, output_unreadable=0.0005
+)
 
 
 def world_of(seed: int) -> World:

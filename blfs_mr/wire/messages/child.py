@@ -8,6 +8,7 @@ from blfs_mr.model import (
     AttemptId,
     ConsumedMapOutput,
     Counters,
+    Failure,
     InputSplit,
     Lease,
     MapOutput,
@@ -39,6 +40,34 @@ class RunReduceTask(Message):
     scratch: str
     output_path: str
     final_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunDrain(Message):
+    """The first message to a drain child: copy the segments of ``partitions`` of ``output`` to ``scratch``.
+
+    ``volumes`` are those that the output lies on.
+    """
+
+    output: MapOutput
+    volumes: tuple[VolumeAccess, ...]
+    partitions: tuple[int, ...]
+    total_partitions: int
+    scratch: VolumeAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Drained(Message):
+    """A drain child is done: the same map output, as it lies on scratch now."""
+
+    output: MapOutput
+
+
+@dataclass(frozen=True, slots=True)
+class CannotDrain(Message):
+    """A drain child has failed."""
+
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +132,9 @@ ChildToWorker = (
     | RequestCommit
     | OutputCommitted
     | TaskFailed
+    | Drained
+    | CannotDrain
 )
-WorkerToChild = Refused | Acknowledged | RunMapTask | RunReduceTask | LeaseGranted | MapOutputs | CommitOutput
+WorkerToChild = (
+    Refused | Acknowledged | RunDrain | RunMapTask | RunReduceTask | LeaseGranted | MapOutputs | CommitOutput
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blfs_mr.model import AttemptId, Failure, JobId, JobSpec
+from blfs_mr.model import Failure, JobId, JobSpec
 from blfs_mr.wire.messages.base import Message
 
 
@@ -33,9 +33,9 @@ class JobLoadFailed(Message):
 
 @dataclass(frozen=True, slots=True)
 class ForkAttempt(Message):
-    """Fork a child for the attempt; its end of the link travels beside this message as a descriptor."""
+    """Fork a child called ``name``; its end of the link travels beside this message as a descriptor."""
 
-    attempt: AttemptId
+    name: str
     stdout_path: str
     stderr_path: str
 

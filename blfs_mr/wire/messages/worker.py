@@ -8,6 +8,7 @@ from blfs_mr.model import (
     AttemptId,
     ConsumedMapOutput,
     Counters,
+    Failure,
     IncarnationId,
     InputSplit,
     JobId,
@@ -78,6 +79,26 @@ class TaskRequeued(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolShort(Message):
+    """Map attempts wait for shared files of this worker's volume, and only published map outputs hold any."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputDrained(Message):
+    """This worker has on its scratch what all reduce tasks placed on it need of a map output."""
+
+    output: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class DrainFailed(Message):
+    """This worker could not drain a map output: it is unreadable, or the scratch cannot take it."""
+
+    output: AttemptId
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRegistered(Message):
     """The registration stands. ``live`` are the held map outputs to keep; all others are to be freed."""
 
@@ -118,6 +139,14 @@ class MapOutputPublished(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class DrainMapOutput(Message):
+    """Copy to scratch what these partitions need of a published map output."""
+
+    output: AttemptId
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AbortTask(Message):
     """Kill the attempt and discard what it has; no report of it is wanted any more."""
 
@@ -150,6 +179,9 @@ WorkerToMaster = (
     | TaskFailed
     | TaskRequeued
     | MapOutputLost
+    | PoolShort
+    | MapOutputDrained
+    | DrainFailed
 )
 MasterToWorker = (
     Heartbeat
@@ -162,5 +194,6 @@ MasterToWorker = (
     | CommitOutput
     | AbortTask
     | ReleaseMapOutput
+    | DrainMapOutput
     | CleanUpJob
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.scheduler import Scheduler
@@ -73,7 +74,20 @@ class Hands:
             InputSplit(f"input-{i}", 0, 1, holders=tuple(map(WorkerName, names)))
             for i, names in enumerate(holders)
         )
-        settings = JobSettings(reduces, max_attempts, 1 << 20, 4096, 0, "text", "text", "out", False)
+        settings = JobSettings(
+            reduce_tasks=reduces,
+            max_attempts=max_attempts,
+            memory=1 << 20,
+            block_size=4096,
+            task_timeout=0,
+            input_format="text",
+            output_format="text",
+            output="out",
+            output_is_local=False,
+            compression="",
+            sort_values=False,
+            draining=False,
+        )
         spec = JobSpec("count", JobFile("job.py", b"", "Count"), {}, settings)
         return self.tell(e.JobSubmitted(job, spec, splits))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.errors import InvalidTransition
@@ -227,6 +228,26 @@ def test_an_output_on_a_volume_of_another_worker_cannot_be(two_workers):
     other = "b" if two_workers.where(attempt) == "a" else "a"
     with pytest.raises(InvalidTransition, match=f"an output on {other}"):
         two_workers.tell(e.MapOutputWritten(two_workers.output(attempt, worker=other), {}))
+
+
+def test_reports_that_are_made_twice_change_nothing(hands):
+    mapped(hands, reduces=2)
+    hands.asks(hands.reduce(0), (hands.map(0), 3))
+    hands.failed(hands.reduce(0))
+    assert hands.failed(hands.reduce(0)) == []
+    assert hands.committed(hands.reduce(0)) == []
+    assert hands.asks(hands.reduce(0), (hands.map(0), 3)) == [c.AbortAttempt("a", hands.reduce(0))]
+    hands.reduced(hands.reduce(0, 2), (hands.map(0), 3))
+    assert hands.committed(hands.reduce(0, 2)) == []
+    hands.reduced(hands.reduce(1), (hands.map(0), 3))
+    assert (hands.ended().failure, hands.ended().attempts_failed) == (None, 1)
+
+
+def test_a_commit_is_granted_once(hands):
+    mapped(hands)
+    hands.asks(hands.reduce(0), (hands.map(0), 6))
+    with pytest.raises(InvalidTransition, match="in state committing does not expect commit requested"):
+        hands.asks(hands.reduce(0), (hands.map(0), 6))
 
 
 def test_after_its_end_a_job_hears_nothing(hands):

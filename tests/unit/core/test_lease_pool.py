@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
-from blfs_mr.model import AttemptId, JobId, Lease, SharedFile, TaskId, TaskKind, VolumeId
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
+from blfs_mr.model import AttemptId, JobId, Lease, SharedFile, TaskId, TaskKind, VolumeId
 
 
 def attempt(index: int) -> AttemptId:
@@ -205,7 +206,9 @@ class Shadow:
             assert moving or short, f"{waiting} wait for nobody"
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["request", "publish", "release"]), st.integers(0, 5)), max_size=60)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["request", "publish", "release"]), st.integers(0, 5)), max_size=60
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.model import AttemptId, FailureKind, JobId, TaskId, TaskKind

@@ -33,8 +33,8 @@ ATTEMPTS = """
 launching    running     succeeded         committing        -          failed     fenced
 running      -           succeeded         committing        -          failed     fenced
 committing   committing  -                 -                 succeeded  failed     fenced
-succeeded    succeeded   succeeded         -                 succeeded  succeeded  succeeded
-failed       failed      -                 -                 -          -          failed
+succeeded    succeeded   succeeded         succeeded         succeeded  succeeded  succeeded
+failed       failed      failed            failed            failed     failed     failed
 fenced       fenced      fenced            fenced            fenced     fenced     fenced
 """
 TASKS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blfs_mr.core.states import AttemptState, AttemptStep, TaskState
+from blfs_mr.core.states import FOREIGN_STEPS, AttemptState, AttemptStep, TaskState
 from blfs_mr.core.task import TaskMachine
 from blfs_mr.errors import InvalidTransition
 from blfs_mr.model import JobId, TaskId, TaskKind, WorkerName
@@ -68,12 +68,12 @@ def test_an_attempt_holds_a_slot_until_it_is_over():
     assert task.active_attempts() == []
 
 
-def test_nothing_that_a_fenced_attempt_reports_changes_anything():
-    for kind, foreign in ((TaskKind.MAP, "commit"), (TaskKind.REDUCE, "output published")):
-        task = machine(kind)
-        attempt = task.start(A)
-        task.report(attempt, AttemptStep.FENCED)
-        for step in AttemptStep:
-            if not step.value.startswith(foreign):
-                assert not task.report(attempt, step)
-        assert attempt.state is AttemptState.FENCED
+@pytest.mark.parametrize("kind", TaskKind)
+@pytest.mark.parametrize("over", [AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.FENCED])
+def test_nothing_that_is_said_of_an_attempt_that_is_over_changes_anything(kind, over):
+    task = machine(kind)
+    attempt = task.start(A)
+    attempt.state = over
+    for step in set(AttemptStep) - FOREIGN_STEPS[kind]:
+        assert not task.report(attempt, step)
+    assert (attempt.state, attempt.active) == (over, False)

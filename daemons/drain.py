@@ -1,0 +1,46 @@
+"""Draining, as a worker sees it: a child that copies one map output's segments to scratch."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blfs_mr.errors import LinkClosed
+from blfs_mr.model import Failure, FailureKind, MapOutput
+from blfs_mr.net.link import Link
+from blfs_mr.wire.messages.child import CannotDrain, ChildToWorker, Drained, RunDrain, WorkerToChild
+
+if TYPE_CHECKING:
+    from daemons.processes import Launcher
+
+
+async def drain(launcher: Launcher, task: RunDrain, log: Path) -> MapOutput | Failure:
+    """Run one drain to its end: the output as it lies on scratch, or why it does not."""
+    name = f"drain-{task.output.attempt}"
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            _, exited = await launcher.fork(name, theirs, str(log), str(log))
+    except LinkClosed as error:
+        ours.close()
+        return Failure(FailureKind.PROCESS, str(error))
+    result: MapOutput | Failure = Failure(FailureKind.PROCESS, f"{name} died without a report")
+    link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)
+    try:
+        await link.send(task)
+        async for envelope in link:
+            match envelope.message:
+                case Drained() as drained:
+                    result = drained.output
+                case CannotDrain() as failed:
+                    result = failed.failure
+    except LinkClosed:
+        pass  # Its end is awaited below.
+    finally:
+        await link.close()
+    try:
+        await exited
+    except LinkClosed as error:
+        return Failure(FailureKind.PROCESS, str(error))
+    return result
