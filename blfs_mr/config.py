@@ -1,4 +1,4 @@
-"""The configuration: the only reader of ``config.toml`` and of the environment.
+"""The configuration: the models of ``config.toml``, and what daemons read of the environment.
 
 A configuration is a frozen value that entry points load once and pass on. The models below are the whole
 vocabulary: whatever else stands in a file is refused, and all that is wrong is told at once, since an
@@ -14,7 +14,6 @@ import difflib
 import ipaddress
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +30,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from blfs_mr.client_config import DEFAULT_CLUSTER, DEFAULT_SECRET, config_path, default_home, read_toml
 from blfs_mr.errors import ConfigError
 from blfs_mr.units import parse_duration, parse_size
-
-CONFIG_VARIABLE = "BLFS_MR_CONFIG"
-"""The environment variable that names the configuration where no option does."""
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -99,7 +96,7 @@ class ClusterSection(_Section):
     """Which cluster this is: peers of another one are refused at the handshake."""
 
     id: str = Field(
-        default="blfs-mr", pattern=f"^{_NAME.pattern}$", description="1 to 64 letters, digits, - and _"
+        default=DEFAULT_CLUSTER, pattern=f"^{_NAME.pattern}$", description="1 to 64 letters, digits, - and _"
     )
 
 
@@ -219,7 +216,7 @@ class Config(_Section):
 
     home: AbsolutePath = Field(description='an absolute path, or one that begins with "~/"')
     secret_file: HomeTemplate = Field(
-        default="{home}/secret", description='an absolute path; "{home}" stands for home'
+        default=DEFAULT_SECRET, description='an absolute path; "{home}" stands for home'
     )
     cluster: ClusterSection = ClusterSection()
     master: MasterSection = MasterSection()
@@ -254,9 +251,8 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
 
     A file need name only what differs from the defaults. Raises ConfigError with every problem, one a line.
     """
-    if path is None and environment.get(CONFIG_VARIABLE):
-        path = Path(environment[CONFIG_VARIABLE])
-    given = {} if path is None else _read_toml(path)
+    path = config_path(path, environment)
+    given = {} if path is None else read_toml(path)
     home = environment.get("HOME") or os.path.expanduser("~")
     try:
         return Config.model_validate(_with_computed_defaults(given, environment), context={"HOME": home})
@@ -266,29 +262,10 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         raise ConfigError("\n".join(problems)) from None
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """The host and port of ``HOST:PORT``; an IPv6 host may stand in brackets. Raises ConfigError."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ConfigError(f"{text!r} is no address: give HOST:PORT with a port from 1 to 65535")
-    return host, int(port)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-
-
 def _with_computed_defaults(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    # The XDG base directory specification has relative paths in its variables ignored; TMPDIR is taken alike.
-    state = environment.get("XDG_STATE_HOME", "")
+    # A relative TMPDIR is ignored, as relative paths in the base directories' variables are.
     scratch = environment.get("TMPDIR", "")
-    completed = {"home": f"{state if state.startswith('/') else '~/.local/state'}/blfs-mr"} | given
+    completed = {"home": default_home(environment)} | given
     embedded = given.get("embedded", {})
     if isinstance(embedded, dict):
         completed["embedded"] = {"scratch": scratch if scratch.startswith("/") else "/tmp"} | embedded

@@ -1,7 +1,8 @@
-"""Random text of a given size: the input of examples, tests and benchmarks.
+"""Random input of a given size, for examples, tests and benchmarks: text, or records to sort.
 
-Words are drawn evenly from a vocabulary that the seed makes. The same arguments give the same bytes on every
-machine, so a figure or a failure found with such a text can be found again.
+Words are drawn evenly from a vocabulary that the seed makes. Records are those of the sort benchmarks
+(sortbenchmark.org): 100 bytes, of which the first 10 are a random key. The same arguments give the same bytes
+on every machine, so a figure or a failure found with such an input can be found again.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import os
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from blfs_mr.errors import OutputError, UsageError
 from blfs_mr.units import format_size
+
+RECORD_SIZE, RECORD_KEY_SIZE = 100, 10
+"""Bytes of a record to sort, and of the key that it begins with."""
 
 DEFAULT_VOCABULARY = 2000
 DEFAULT_WORDS_PER_LINE = 10
@@ -25,6 +29,12 @@ _LARGEST_VOCABULARY = 1_000_000
 
 # A line is built as a whole; this many words of the greatest length are 11 MiB.
 _MOST_WORDS_PER_LINE = 1_000_000
+
+# Records made at a time: 1 MiB of them.
+_RECORDS_PER_CHUNK = 1024 * 1024 // RECORD_SIZE
+
+# What follows a record's key and number: the same in all, for a sort does not look at it.
+_FILLER = (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4)[: RECORD_SIZE - RECORD_KEY_SIZE - 32]
 
 # Words that are drawn at a time: long enough to write about 1 MiB, short enough to stay in the cache.
 _WORDS_PER_CHUNK = 128 * 1024
@@ -45,6 +55,36 @@ def generate_text(
     where the file exists (unless ``replace``), its folder does not, or the disk lacks the room.
     """
     _check(size, vocabulary, words_per_line)
+    return _write(path, size, text_chunks(size, vocabulary, words_per_line, seed), replace)
+
+
+def generate_records(path: Path, size: int, *, seed: int = 0, replace: bool = False) -> int:
+    """Write records to sort to ``path`` and return the bytes written: ``size``, or less by a part of a record.
+
+    Raises as :func:`generate_text` does.
+    """
+    if size < 0:
+        raise UsageError(f"a file cannot have {size} bytes")
+    return _write(path, size, record_chunks(size // RECORD_SIZE, seed), replace)
+
+
+def record_chunks(records: int, seed: int) -> Iterator[bytes]:
+    """So many records, in pieces: a random key, the record's number as 32 hexadecimal digits, filler."""
+    chance = random.Random(seed)
+    for first in range(0, records, _RECORDS_PER_CHUNK):
+        numbers = range(first, min(first + _RECORDS_PER_CHUNK, records))
+        keys = chance.randbytes(RECORD_KEY_SIZE * len(numbers))
+        starts = range(0, len(keys), RECORD_KEY_SIZE)
+        yield b"".join(
+            [
+                b"%b%032X%b" % (keys[start : start + RECORD_KEY_SIZE], number, _FILLER)
+                for start, number in zip(starts, numbers, strict=True)
+            ]
+        )
+
+
+def _write(path: Path, size: int, chunks: Iterable[bytes], replace: bool) -> int:
+    """Write ``chunks``, at most ``size`` bytes in all, to ``path``: complete or not at all."""
     if path.exists() and not replace:
         raise OutputError(f"{path} exists already; give another name, or --force to replace it")
     if not path.parent.is_dir():
@@ -59,8 +99,7 @@ def generate_text(
     try:
         try:
             with open(temporary, "wb") as file:
-                for chunk in text_chunks(size, vocabulary, words_per_line, seed):
-                    file.write(chunk)
+                file.writelines(chunks)
                 written = file.tell()
             temporary.replace(path)
         finally:

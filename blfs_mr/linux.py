@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 from types import TracebackType
 from typing import Self
 
@@ -180,10 +181,52 @@ def host_identity() -> str:
         return file.read().strip()
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM now, in bytes (proc(5), statm, second field)."""
+class ResidentMeter:
+    """Tells the memory of this process that is in RAM now, in bytes (proc(5), statm, second field).
+
+    The file stays open, because a look is due every few milliseconds. It shows the process that opened it, so
+    a forked child needs a meter of its own.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self) -> None:
+        self._fd = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __call__(self) -> int:
+        return int(os.pread(self._fd, 128, 0).split()[1]) * mmap.PAGESIZE
+
+
+def trim_memory() -> None:
+    """Give freed memory that the C allocator keeps back to the kernel (malloc_trim(3)).
+
+    Does nothing where the C library has no such function (musl keeps little by itself).
+    """
+    # Imported here as in _prctl.
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def limit_memory_growth(size: int) -> None:
+    """Let this process take ``size`` bytes of private memory more than now; then allocations fail.
+
+    The limit is RLIMIT_DATA, which since Linux 4.7 counts all private writable mappings (getrlimit(2)).
+    RLIMIT_AS would count address space that libraries reserve and never touch. Children inherit it.
+    """
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * mmap.PAGESIZE
+        present = int(file.read().split()[5]) * mmap.PAGESIZE
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = present + size
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+
+
+def lift_memory_limit() -> None:
+    """End what :func:`limit_memory_growth` began, so that its outcome can be reported."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -234,6 +234,10 @@ class JobSpec:
     boundaries: bytes = b""
 
 
+UNCOMMITTED = "_temporary"
+"""The folder inside an output where attempts write until their commit is granted."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputPart:
     """A committed output partition: an absolute ``path`` on ``worker``'s disk, ``size`` bytes."""

@@ -37,6 +37,7 @@ from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, 
 if TYPE_CHECKING:
     from daemons.catalogue import Catalogue
     from daemons.job import JobOnWorker
+    from daemons.processes import Launcher
 
 logger = logging.getLogger("blfs_mr.worker")
 
@@ -58,12 +59,13 @@ class RunningAttempt:
     def __init__(self, attempt: AttemptId, job: JobOnWorker, first: RunMapTask | RunReduceTask) -> None:
         self.id = attempt
         self.published = False
-        self._job, self._first = job, first
+        self._job, self.first = job, first
         self._link: Link | None = None
         self._waiting: Envelope | None = None
-        self._given: set[AttemptId] = set()
+        self._given: dict[AttemptId, MapOutput] = {}
         self._failure: Failure | None = None
         self._reported = self._aborted = False
+        self._launcher: Launcher | None = None
         self._exited: asyncio.Future[ChildExited] | None = None
 
     async def run(self) -> None:
@@ -101,7 +103,7 @@ class RunningAttempt:
             return
         new, volumes = catalogue.new_to(self.id.task.index, self._given)
         if new:
-            self._given.update(output.attempt for output in new)
+            self._given.update((output.attempt, output) for output in new)
             self._answer(MapOutputs(new, volumes))
 
     # ------------------------------------------------------------ its life
@@ -113,6 +115,7 @@ class RunningAttempt:
             return failure
         if self._aborted:
             return None
+        self._launcher = launcher
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -130,7 +133,7 @@ class RunningAttempt:
                 await self._kill()
             self._job.report(TaskLaunched(self.id, await forked))
             async with asyncio.timeout(self._job.spec.settings.task_timeout or None):
-                await self._link.send(self._first)
+                await self._link.send(self.first)
                 async for envelope in self._link:
                     self._handle(envelope)
         except TimeoutError:
@@ -181,7 +184,7 @@ class RunningAttempt:
             case NextMapOutput():
                 self._job.offer_to(self)
             case MapOutputLost():
-                self._job.report(MapOutputLost(self.id, message.output, message.reason))
+                self._lost(message)
             case RequestCommit():
                 self._job.report(OutputReady(self.id, message.consumed, message.counters))
             case OutputCommitted():
@@ -190,15 +193,22 @@ class RunningAttempt:
             case TaskFailed():
                 self._failure = message.failure
 
+    def _lost(self, message: MapOutputLost) -> None:
+        """It could not read a map output. If that was drained since it was named, name the copy instead."""
+        now_at = self._job.locate(message.output, self.id.task.index)
+        if now_at is not None and now_at != self._given.get(message.output):
+            del self._given[message.output]
+        else:
+            self._job.report(MapOutputLost(self.id, message.output, message.reason))
+
     def _answer(self, message: WorkerToChild) -> None:
         if self._link is not None and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._link.post(message, reply_to=waiting)
 
     async def _kill(self) -> None:
-        if self._exited is not None:
-            launcher, _ = await self._job.launcher()
-            await launcher.kill(str(self.id))
+        if self._launcher is not None:
+            await self._launcher.kill(str(self.id))
 
 
 def is_map(attempt: AttemptId) -> bool:

@@ -34,6 +34,12 @@ class Catalogue:
         output = self._published.get(attempt.task.index)
         return output if output is not None and output.attempt == attempt else None
 
+    def locate(self, attempt: AttemptId, partition: int) -> MapOutput | None:
+        """Where a reducer of ``partition`` reads the output of that attempt; None if it was replaced."""
+        published = self.published(attempt)
+        drained = self._drained.get(attempt.task.index)
+        return drained[0] if published and drained and partition in drained[1] else published
+
     def drained(self, output: MapOutput, partitions: Collection[int], scratch: VolumeAccess) -> None:
         """``partitions`` of a map output lie on scratch too, as ``output`` says."""
         self._drained[output.attempt.task.index] = (output, frozenset(partitions))
@@ -48,11 +54,9 @@ class Catalogue:
         shared files may be leased anew by now: the reader's checks then find that out, by design.
         """
         new: list[MapOutput] = []
-        for index, published in self._published.items():
-            if published.attempt in given:
-                continue
-            drained = self._drained.get(index)
-            new.append(drained[0] if drained is not None and partition in drained[1] else published)
+        for published in self._published.values():
+            if published.attempt not in given:
+                new.append(self.locate(published.attempt, partition) or published)
             if len(new) == MOST_AT_ONCE:
                 break
         return tuple(new), self.volumes_of(new)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import aiofiles
 import aiofiles.os
 
+from blfs_mr.errors import LinkClosed
 from blfs_mr.model import (
+    UNCOMMITTED,
     AttemptId,
     Failure,
     FailureKind,
@@ -65,9 +67,6 @@ aio_rmtree = aiofiles.os.wrap(shutil.rmtree)
 DRAINS_AT_ONCE = 2
 """Drains of one job that run at a time: one reads while the other writes; more would only seek."""
 
-UNCOMMITTED = "_temporary"
-"""The folder inside an output where attempts write until their commit is granted."""
-
 
 class JobOnWorker:
     """Everything that a worker keeps for a job, from ``PrepareJob`` to ``CleanUpJob``."""
@@ -90,14 +89,16 @@ class JobOnWorker:
         self._worker = worker
         self._folder, self._output = folder, output
         self._catalogue = Catalogue()
-        self._parts: list[Path] = []
+        self._parts: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drains = 0
         self._draining = asyncio.Semaphore(DRAINS_AT_ONCE)
         self._scratch = VolumeAccess(
             VolumeId(secrets.token_hex(16)), VolumeLayout.DIRECTORY, str(folder / "drained"), direct=direct
         )
         self._process: Launcher | None = None
-        self._launcher = asyncio.create_task(self._start(launcher))
+        self._new_launcher = launcher
+        self._launcher = asyncio.create_task(self._start())
 
     # ------------------------------------------------------------ attempts
 
@@ -110,17 +111,20 @@ class JobOnWorker:
 
     async def _run(self, attempt: RunningAttempt) -> None:
         try:
-            if isinstance(attempt._first, RunReduceTask):
-                await aiofiles.os.makedirs(attempt._first.scratch)
-                await aiofiles.os.makedirs(Path(attempt._first.output_path).parent, exist_ok=True)
+            if isinstance(attempt.first, RunReduceTask):
+                await aiofiles.os.makedirs(attempt.first.scratch)
+                await aiofiles.os.makedirs(Path(attempt.first.output_path).parent, exist_ok=True)
             await attempt.run()
         except OSError as error:
             self.report(TaskFailed(attempt.id, Failure(FailureKind.STORAGE, f"{self.worker_name}: {error}")))
+        except LinkClosed as error:
+            self.report(TaskFailed(attempt.id, Failure(FailureKind.PROCESS, f"{self.worker_name}: {error}")))
         finally:
             del self.attempts[attempt.id]
             self._worker.attempt_over(attempt)
-            if isinstance(attempt._first, RunReduceTask):
-                await aio_rmtree(attempt._first.scratch, ignore_errors=True)
+            if isinstance(attempt.first, RunReduceTask):
+                await aio_rmtree(attempt.first.scratch, ignore_errors=True)
+                await _remove(attempt.first.output_path)
 
     def reduce_task(self, attempt: AttemptId) -> RunReduceTask:
         """The first message to a reduce child: its folders and file names."""
@@ -139,17 +143,17 @@ class JobOnWorker:
         return LogFiles(logs / f"{attempt}.stdout", logs / f"{attempt}.stderr")
 
     async def launcher(self) -> tuple[Launcher, Failure | None]:
-        """The job's launcher, and why it could not load the job file, if it could not."""
+        """The job's launcher, another one if it died, and why it could not load the job file, if it could not."""
+        if self._launcher.done() and (self._process is None or not self._process.alive):
+            self._launcher = asyncio.create_task(self._start())
         return await self._launcher
 
-    async def _start(
-        self, new_launcher: Callable[[JobId], Awaitable[Launcher]]
-    ) -> tuple[Launcher, Failure | None]:
+    async def _start(self) -> tuple[Launcher, Failure | None]:
         source = self._folder / "job.py"
-        await aiofiles.os.makedirs(self._folder / "logs")
+        await aiofiles.os.makedirs(self._folder / "logs", exist_ok=True)
         async with aiofiles.open(source, "wb") as file:
             await file.write(self.spec.file.source)
-        self._process = launcher = await new_launcher(self.id)
+        self._process = launcher = await self._new_launcher(self.id)
         return launcher, await launcher.load(self.spec, str(source))
 
     # ------------------------------------------------------------ what attempts ask for
@@ -168,7 +172,7 @@ class JobOnWorker:
 
     def part(self, attempt: AttemptId, path: str, size: int) -> OutputPart:
         """What a reducer has committed."""
-        self._parts.append(Path(path))
+        self._parts.append(path)
         return OutputPart(attempt.task.index, path, self.worker_name, size)
 
     # ------------------------------------------------------------ map outputs
@@ -183,6 +187,10 @@ class JobOnWorker:
         """A reducer asks for map outputs that it was not given yet."""
         attempt.offer(self._catalogue)
 
+    def locate(self, output: AttemptId, partition: int) -> MapOutput | None:
+        """Where a reducer of ``partition`` finds the output of that very attempt now."""
+        return self._catalogue.locate(output, partition)
+
     def drain(self, output: AttemptId, partitions: tuple[int, ...]) -> None:
         """Copy to scratch what ``partitions`` need of a map output, beside everything else."""
         task = asyncio.create_task(self._drain(output, partitions))
@@ -195,7 +203,9 @@ class JobOnWorker:
             if output is None:
                 return  # It was replaced meanwhile, and the master knows.
             await aiofiles.os.makedirs(self._scratch.root, exist_ok=True)
+            self._drains += 1
             task = RunDrain(
+                self._drains,
                 output,
                 self._catalogue.volumes_of([output]),
                 partitions,
@@ -227,12 +237,19 @@ class JobOnWorker:
     async def delete_files(self, keep_output: bool) -> None:
         """Delete what the job left on this worker's disk, its committed parts too unless ``keep_output``."""
         await aio_rmtree(self._folder, ignore_errors=True)
-        await aio_rmtree(self._output / UNCOMMITTED, ignore_errors=True)
-        if keep_output:
-            return
-        for part in self._parts:
-            part.unlink(missing_ok=True)
-        try:
-            await aiofiles.os.rmdir(self._output)
-        except OSError:
-            pass  # Other workers' parts are there still; the last worker removes it.
+        if not keep_output:
+            for part in self._parts:
+                await _remove(part)
+        for folder in (self._output / UNCOMMITTED, self._output)[: 1 if keep_output else 2]:
+            try:
+                await aiofiles.os.rmdir(folder)
+            except OSError:
+                pass  # It never was made, or other workers' files are there still; the last worker removes it.
+
+
+async def _remove(path: str) -> None:
+    """Delete the file at ``path``, if it is there."""
+    try:
+        await aiofiles.os.remove(path)
+    except FileNotFoundError:
+        pass

@@ -50,12 +50,16 @@ from blfs_mr.wire.messages.client import (
 from blfs_mr.wire.messages.worker import (
     AbortTask,
     CleanUpJob,
+    DrainFailed,
+    DrainMapOutput,
     LaunchMapTask,
     LaunchReduceTask,
+    MapOutputDrained,
     MapOutputPublished,
     MapOutputReady,
     MasterToWorker,
     OutputReady,
+    PoolShort,
     PrepareJob,
     RegisterWorker,
     ReleaseMapOutput,
@@ -150,7 +154,7 @@ class Master:
             self._apply(e.WorkerLost(name, reason))
 
     def _hear_worker(self, link: Link, name: WorkerName, message: Message) -> None:
-        event = _EVENTS[type(message)](message)
+        event = _EVENTS[type(message)](name, message)
         try:
             self._apply(event, name)
         except InvalidTransition:
@@ -241,6 +245,8 @@ class Master:
                 self._tell(command.worker, AbortTask(command.attempt))
             case c.ReleaseMapOutput():
                 self._tell(command.worker, ReleaseMapOutput(command.output))
+            case c.DrainMapOutput():
+                self._tell(command.worker, DrainMapOutput(command.output, command.partitions))
             case c.CleanUpJob():
                 self._tell(command.worker, CleanUpJob(command.job, command.keep_output))
             case c.AcceptWorker():
@@ -292,15 +298,20 @@ class Master:
 
 
 _EVENTS: dict[type, Callable[..., e.Event]] = {
-    TaskLaunched: lambda message: e.AttemptLaunched(message.attempt),
-    MapOutputReady: lambda message: e.MapOutputWritten(message.output, message.counters),
-    OutputReady: lambda message: e.OutputWritten(
+    TaskLaunched: lambda worker, message: e.AttemptLaunched(message.attempt),
+    MapOutputReady: lambda worker, message: e.MapOutputWritten(message.output, message.counters),
+    OutputReady: lambda worker, message: e.OutputWritten(
         message.attempt, tuple((c.attempt, c.records) for c in message.consumed), message.counters
     ),
-    TaskDone: lambda message: e.OutputCommitted(message.attempt, message.part),
-    TaskFailed: lambda message: e.AttemptFailed(message.attempt, message.failure),
-    TaskRequeued: lambda message: e.AttemptRequeued(message.attempt),
-    MapOutputLost: lambda message: e.MapOutputUnreadable(message.reader, message.output, message.reason),
+    TaskDone: lambda worker, message: e.OutputCommitted(message.attempt, message.part),
+    TaskFailed: lambda worker, message: e.AttemptFailed(message.attempt, message.failure),
+    TaskRequeued: lambda worker, message: e.AttemptRequeued(message.attempt),
+    MapOutputLost: lambda worker, message: e.MapOutputUnreadable(
+        message.reader, message.output, message.reason
+    ),
+    PoolShort: lambda worker, message: e.PoolRanShort(worker),
+    MapOutputDrained: lambda worker, message: e.MapOutputDrained(worker, message.output),
+    DrainFailed: lambda worker, message: e.DrainFailed(worker, message.output, message.failure),
 }
 
 

@@ -206,6 +206,11 @@ class Launcher:
         self._loaded: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
         self._link.closed.add_done_callback(lambda _: self._settle(_DIED_LOADING))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still fork."""
+        return not self._link.closed.done()
+
     async def load(self, spec: JobSpec, source_path: str) -> Failure | None:
         """Have the job file imported; why that failed, None when it did not."""
         try:

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
 from collections.abc import Coroutine, Sequence
@@ -23,7 +24,14 @@ import click
 from blfs_mr import linux
 from blfs_mr.config import Config, load_config
 from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
-from blfs_mr.errors import BlfsMrError, ConfigError, HandshakeRefused, LinkClosed
+from blfs_mr.errors import (
+    BlfsMrError,
+    ConfigError,
+    DirectIONotSupported,
+    HandshakeRefused,
+    LinkClosed,
+    VolumeBusy,
+)
 from blfs_mr.model import AttemptId, IncarnationId, JobId, WorkerName
 from blfs_mr.net.dial import connect
 from blfs_mr.net.link import KeepAlive, Link
@@ -59,6 +67,10 @@ logger = logging.getLogger("blfs_mr.worker")
 RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
 """Seconds between attempts to reach the master: soon after a restart, never a storm."""
 
+WRITERS_DEADLINE = 10.0
+"""Seconds that a starting worker waits for the volume's lock. Task processes that a dead worker left behind
+end within milliseconds, unless they hang in the kernel; another worker with the same volume stays."""
+
 
 class Worker:
     """One worker daemon."""
@@ -78,7 +90,11 @@ class Worker:
         self._published: set[AttemptId] = set()
         self._scratch_direct = linux.supports_direct_io(str(self._folders.scratch))
         files = volume.shared_files()
-        self._pool = LeasePool(files, {file: volume.highest_generation(file) for file in files})
+        found = [lease for lease in map(volume.last_lease, files) if lease is not None]
+        self._pool = LeasePool(files, {lease.shared_file: lease.generation for lease in found})
+        # Readers may need what an earlier incarnation published; the master will say what is live of it.
+        self._pool.restore(found)
+        self._published.update(lease.attempt for lease in found)
 
     async def serve(self, leave_with_master: bool) -> None:
         """Keep registered with the master until cancelled, or refused for good.
@@ -174,8 +190,7 @@ class Worker:
             case DrainMapOutput():
                 self._jobs[message.output.task.job].drain(message.output, message.partitions)
             case CleanUpJob():
-                if message.job in self._jobs:
-                    self._in_background(self._clean_up(self._jobs.pop(message.job), message.keep_output))
+                self._in_background(self._clean_up(message.job, message.keep_output))
 
     def report(self, message: Report) -> None:
         """Tell the master; without a link there is nobody who would believe it."""
@@ -207,11 +222,15 @@ class Worker:
             self._spawner = await Spawner.start()
         return await self._spawner.launcher(job, self._volume.lock_descriptor)
 
-    async def _clean_up(self, job: JobOnWorker, keep_output: bool) -> None:
-        await job.stop()
-        for attempt in [a for a in self._published if a.task.job == job.id]:
+    async def _clean_up(self, job_id: JobId, keep_output: bool) -> None:
+        """A job is over. Of one from before the last registration only published map outputs are left."""
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            await job.stop()
+        for attempt in [a for a in self._published if a.task.job == job_id]:
             self._release(attempt)
-        await job.delete_files(keep_output)
+        if job is not None:
+            await job.delete_files(keep_output)
 
     async def _drop_everything(self) -> None:
         """Stop all jobs. Published map outputs stay; the master will say which of them it still needs."""
@@ -296,14 +315,42 @@ async def serve(
     folders = config.worker_folders(name)
     for folder in (folders.scratch, folders.output):
         folder.mkdir(parents=True, exist_ok=True)
-    volume = OwnedDirectoryVolume.open_or_create(
-        str(folders.volume), name, config.worker.shared_files, config.worker.shared_file_size
-    )
+    volume = await _own_volume(config, name, str(folders.volume))
+    if not volume.access.direct:
+        if not leave_with_master:
+            volume.close()
+            raise DirectIONotSupported(
+                f"the file system of {folders.volume} refuses O_DIRECT, without which a reader may see stale "
+                "bytes: set worker.volume to a folder on ext4 or xfs"
+            )
+        logger.warning("the file system of %s refuses O_DIRECT: reading through the cache", folders.volume)
+    logger.info("the volume %s is a folder: there is no device to flush", folders.volume)
+    # The volume's lock tells that no process of an earlier start is left to need what its jobs have written.
+    shutil.rmtree(folders.scratch / "jobs", ignore_errors=True)
     try:
         spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
         await Worker(config, name, volume, spawner).serve(leave_with_master)
     finally:
         volume.close()
+
+
+async def _own_volume(config: Config, name: WorkerName, root: str) -> OwnedDirectoryVolume:
+    """Own the volume at ``root`` once writers of an earlier incarnation are gone. Raises VolumeBusy."""
+    told = False
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + WRITERS_DEADLINE
+    while True:
+        try:
+            return OwnedDirectoryVolume.open_or_create(
+                root, name, config.worker.shared_files, config.worker.shared_file_size
+            )
+        except VolumeBusy as error:
+            if loop.time() > deadline:
+                raise
+            if not told:
+                logger.warning("%s; waiting for it", error)
+                told = True
+            await asyncio.sleep(RECONNECT_FIRST)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blfs_mr.generate import DEFAULT_VOCABULARY, DEFAULT_WORDS_PER_LINE, generate_text
+from blfs_mr.generate import DEFAULT_VOCABULARY, DEFAULT_WORDS_PER_LINE, generate_records, generate_text
 from blfs_mr.units import parse_size
 
 
@@ -26,19 +26,31 @@ def input_family() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("size", callback=_size)
 @click.option(
+    "--kind",
+    type=click.Choice(["words", "records"]),
+    default="words",
+    show_default=True,
+    help="Lines of random words, or 100-byte records with random 10-byte keys, to sort.",
+)
+@click.option(
     "--vocabulary", default=DEFAULT_VOCABULARY, show_default=True, help="The number of different words."
 )
 @click.option(
     "--words-per-line", default=DEFAULT_WORDS_PER_LINE, show_default=True, help="The words in a line."
 )
-@click.option("--seed", default=0, show_default=True, help="Another number gives another text.")
+@click.option("--seed", default=0, show_default=True, help="Another number gives another input.")
 @click.option("--force", is_flag=True, help="Replace PATH where it exists.")
-def generate(path: Path, size: int, vocabulary: int, words_per_line: int, seed: int, force: bool) -> None:
-    """Write random words to PATH, SIZE bytes of them (such as 32MiB).
+def generate(
+    path: Path, size: int, kind: str, vocabulary: int, words_per_line: int, seed: int, force: bool
+) -> None:
+    """Write random input to PATH, SIZE bytes of it (such as 32MiB).
 
-    The same arguments always give the same text.
+    The same arguments always give the same bytes.
     """
-    written = generate_text(
-        path, size, vocabulary=vocabulary, words_per_line=words_per_line, seed=seed, replace=force
-    )
+    if kind == "records":
+        written = generate_records(path, size, seed=seed, replace=force)
+    else:
+        written = generate_text(
+            path, size, vocabulary=vocabulary, words_per_line=words_per_line, seed=seed, replace=force
+        )
     click.echo(f"{path}: {written} bytes")

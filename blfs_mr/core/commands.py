@@ -69,6 +69,15 @@ class ReleaseMapOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainMapOutput:
+    """Have ``worker`` copy to its scratch what ``partitions`` need of ``output``."""
+
+    worker: WorkerName
+    output: AttemptId
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CleanUpJob:
     worker: WorkerName
     job: JobId
@@ -121,6 +130,7 @@ Command = (
     | GrantCommit
     | AbortAttempt
     | ReleaseMapOutput
+    | DrainMapOutput
     | CleanUpJob
     | AcceptWorker
     | ReportProgress

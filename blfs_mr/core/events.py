@@ -98,6 +98,30 @@ class MapOutputUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolRanShort:
+    """On ``worker``'s volume map attempts wait, and only published map outputs hold shared files."""
+
+    worker: WorkerName
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutputDrained:
+    """``worker`` has copied to its scratch what the reduce tasks placed on it need of ``output``."""
+
+    worker: WorkerName
+    output: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class DrainFailed:
+    """``worker`` could not copy ``output``."""
+
+    worker: WorkerName
+    output: AttemptId
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened but time; deadlines are looked at."""
 
@@ -114,5 +138,8 @@ Event = (
     | AttemptFailed
     | AttemptRequeued
     | MapOutputUnreadable
+    | PoolRanShort
+    | MapOutputDrained
+    | DrainFailed
     | TimePassed
 )

@@ -7,13 +7,18 @@ in the shared file itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import assert_never
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
+from blfs_mr.core.drains import Drains
+from blfs_mr.core.homes import Homes
+from blfs_mr.core.map_outputs import MapOutputs
 from blfs_mr.core.placement import PendingTasks, candidates, is_stranded
+from blfs_mr.core.reconciliation import Reconciliation
 from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, advance
 from blfs_mr.core.task import Attempt, TaskMachine
 from blfs_mr.errors import InvalidTransition
@@ -41,6 +46,8 @@ JobEvent = (
     | e.AttemptFailed
     | e.AttemptRequeued
     | e.MapOutputUnreadable
+    | e.MapOutputDrained
+    | e.DrainFailed
     | e.WorkerLost
 )
 
@@ -70,12 +77,13 @@ class JobMachine:
             self.pending_maps.add(task)
         for task in self.reduces:
             self.pending_reduces.add(task)
-        self.published: dict[int, MapOutput] = {}
+        self.outputs = MapOutputs()
         self.parts: dict[int, OutputPart] = {}
         self.running_on = Counter[WorkerName]()
-        self._records_of: dict[AttemptId, int] = {}
         self._granted: dict[AttemptId, e.OutputWritten] = {}
-        self._consumed = Counter[AttemptId]()
+        self._records = Reconciliation(len(self.maps))
+        self._drains = Drains()
+        self._homes = Homes(self.reduces, self.pending_reduces, alive)
         self._counters_of: dict[TaskId, Counters] = {}
         self._attempts_failed = 0
         self._ever_prepared: set[WorkerName] = set()
@@ -121,9 +129,22 @@ class JobMachine:
         return pending.next_for(worker, self._alive)
 
     def holds(self, output: AttemptId) -> bool:
-        """Whether ``output`` is a map output that readers of this job may still need."""
-        current = self.published.get(output.task.index)
-        return not self.over and current is not None and current.attempt == output
+        """Whether readers of this job may still need the shared files of ``output``."""
+        return not self.over and self.outputs.needs_files(output)
+
+    def occupies(self, worker: WorkerName) -> bool:
+        """Whether map outputs of this job hold shared files of ``worker``'s volume."""
+        return self.outputs.occupy(worker)
+
+    def moves_without(self, short: Collection[WorkerName]) -> bool:
+        """Whether this job comes closer to its end although nobody gets a shared file on the workers ``short``."""
+        if self.state is JobState.REDUCING:
+            return True
+        if any(self._drains.under_way(output.attempt) for output in self.outputs.current.values()):
+            return True
+        if any(a.worker not in short for task in self.maps for a in task.active_attempts()):
+            return True
+        return any(candidates(task, self._alive).difference(short) for task in self.pending_maps)
 
     def stranded(self) -> Iterator[TaskMachine]:
         """The pending tasks that no live worker can run."""
@@ -132,21 +153,27 @@ class JobMachine:
 
     def start(self, task: TaskMachine, worker: WorkerName) -> list[c.Command]:
         """A new attempt of ``task`` on ``worker``."""
+        self._pending(task).remove(task)
+        attempt = task.start(worker)
+        self.running_on[worker] += 1
+        if task.split is not None:
+            return [*self._prepare(worker), c.LaunchMap(worker, attempt.id, task.split)]
+        return [*self._let_read(worker), c.LaunchReduce(worker, attempt.id)]
+
+    def _prepare(self, worker: WorkerName) -> list[c.Command]:
         commands: list[c.Command] = []
         if worker not in self._prepared:
             self._prepared.add(worker)
             self._ever_prepared.add(worker)
             commands.append(c.PrepareJob(worker, self.id, self.spec, len(self.maps)))
-        self._pending(task).remove(task)
-        attempt = task.start(worker)
-        self.running_on[worker] += 1
-        if task.split is not None:
-            commands.append(c.LaunchMap(worker, attempt.id, task.split))
-        else:
-            if worker not in self._reading:
-                self._reading.add(worker)
-                commands += [c.PublishMapOutput(worker, output) for output in self.published.values()]
-            commands.append(c.LaunchReduce(worker, attempt.id))
+        return commands
+
+    def _let_read(self, worker: WorkerName) -> list[c.Command]:
+        """Have ``worker`` know where the map outputs are, from now on."""
+        commands = self._prepare(worker)
+        if worker not in self._reading:
+            self._reading.add(worker)
+            commands += [c.PublishMapOutput(worker, output) for output in self.outputs.current.values()]
         return commands
 
     # ------------------------------------------------------------ what happened
@@ -162,6 +189,10 @@ class JobMachine:
                 )
             case e.WorkerLost():
                 return self._worker_lost(event, now)
+            case e.MapOutputDrained():
+                return self._map_output_drained(event)
+            case e.DrainFailed():
+                return self._drain_failed(event, now)
             case e.MapOutputUnreadable():
                 attempt_id = event.reader
             case e.MapOutputWritten():
@@ -195,6 +226,79 @@ class JobMachine:
         """End the job without a result."""
         return self._end(JobStep.FAILED, failure, now)
 
+    # ------------------------------------------------------------ draining
+
+    def relieve(self, owner: WorkerName) -> list[c.Command]:
+        """Free shared files of ``owner``'s volume: those of lost outputs, and by draining where that is allowed."""
+        commands = self._release(self.outputs.give_away_lost(owner))
+        if self.spec.settings.draining:
+            undrained = [output for output in self.outputs.on(owner) if output.attempt not in self._drains]
+            commands += self._drain(undrained)
+        return commands
+
+    def pool_needed(self) -> str:
+        """What pool the job would need without draining, for a person. Some map output is published."""
+        published = self.outputs.current.values()
+        held = sum(len(output.files) for output in published)
+        size = max(file.lease.shared_file.size for output in published for file in output.files)
+        files = -(-held * len(self.maps) // len(published))
+        return (
+            f"{len(published)} of its {len(self.maps)} map outputs hold {held} shared files of "
+            f"{size >> 10} KiB, so that all would need about {files}, {files * size >> 20} MiB in all: set "
+            "worker.shared_files or worker.shared_file_size higher on the workers, or allow draining"
+        )
+
+    def _drain(self, outputs: Sequence[MapOutput]) -> list[c.Command]:
+        """Have every home copy ``outputs``, as far as that is not under way."""
+        if not outputs:
+            return []
+        homes = self._homes.settle()
+        if not homes:
+            # Nobody is there to copy anything. Should the pool be short still when somebody is, it will say so.
+            for output in outputs:
+                self._drains.forget(output.attempt)
+            return []
+        commands = [command for worker in sorted(homes) for command in self._let_read(worker)]
+        for output in outputs:
+            wanted = self._drains.start(output, homes)
+            commands += [c.DrainMapOutput(worker, output.attempt, p) for worker, p in wanted]
+            commands += self._give_away_if_drained(output)
+        return commands
+
+    def _map_output_drained(self, event: e.MapOutputDrained) -> list[c.Command]:
+        if not self._drains.answered(event.output, event.worker):
+            return []
+        return self._give_away_if_drained(self.outputs.current[event.output.task.index])
+
+    def _give_away_if_drained(self, output: MapOutput) -> list[c.Command]:
+        if not self._drains.completed(output.attempt):
+            return []
+        self.outputs.give_away(output)
+        return self._release([output])
+
+    def _drain_failed(self, event: e.DrainFailed, now: float) -> list[c.Command]:
+        if not self._drains.answered(event.output, event.worker):
+            return []
+        why = f"{event.worker} cannot drain it: {event.failure.summary}"
+        if event.failure.kind is FailureKind.DATA:
+            return self._lose_output(event.output, Failure(FailureKind.STORAGE, why), now)
+        if event.failure.kind is FailureKind.PROCESS:
+            again = self._drains.retry(event.output, event.worker, self.spec.settings.max_attempts)
+            if again:
+                return [c.DrainMapOutput(event.worker, event.output, again)]
+        return self.fail(replace(event.failure, summary=f"{event.output}: {why}"), now)
+
+    def _lose_home(self, worker: WorkerName) -> list[c.Command]:
+        """``worker`` is gone, and with it what it had drained: maps run again whose files were given away."""
+        lost, again = self._drains.lose(worker, self._homes.vacate(worker))
+        for output in lost:
+            task = self.maps[output.attempt.task.index]
+            self.outputs.lose(output.attempt)
+            self._step(JobStep.MAP_OUTPUT_LOST)
+            task.lose_output(None)
+            self.pending_maps.add(task)
+        return self._drain(again)
+
     # ------------------------------------------------------------ map side
 
     def _map_output_written(
@@ -207,13 +311,16 @@ class JobMachine:
             return [] if self.holds(attempt.id) else [c.ReleaseMapOutput(attempt.worker, attempt.id)]
         self.running_on[attempt.worker] -= 1
         task.succeed(attempt)
-        self.published[task.id.index] = event.output
-        self._records_of[attempt.id] = sum(file.records for file in event.output.files)
+        replaced = self.outputs.publish(event.output)
+        self._records.publish(event.output)
         self._counters_of[task.id] = event.counters
         commands: list[c.Command] = [
             c.PublishMapOutput(worker, event.output) for worker in sorted(self._reading)
         ]
-        if len(self.published) == len(self.maps):
+        if replaced is not None:
+            # Whoever still reads it finds out by its checks, and takes the new one.
+            commands += self._release([replaced])
+        if len(self.outputs) == len(self.maps):
             self._step(JobStep.MAPS_DONE)
         return [*commands, self._progress()]
 
@@ -221,14 +328,19 @@ class JobMachine:
         self, reader: Attempt, event: e.MapOutputUnreadable, now: float
     ) -> list[c.Command]:
         """Run the map again, unless that is under way already, or nobody waits for what the reader wanted."""
-        if not reader.active or not self.holds(event.output):
+        if not reader.active or not self.outputs.is_current(event.output):
             return []
-        task = self.maps[event.output.task.index]
-        lost = self.published.pop(task.id.index)
+        why = f"its output cannot be read by {event.reader}: {event.reason}"
+        return self._lose_output(event.output, Failure(FailureKind.STORAGE, why), now)
+
+    def _lose_output(self, output: AttemptId, failure: Failure, now: float) -> list[c.Command]:
+        """A current map output cannot be read: its map runs again."""
+        task = self.maps[output.task.index]
+        lost = self.outputs.lose(output)
+        self._drains.forget(output)
         self._step(JobStep.MAP_OUTPUT_LOST)
         task.lose_output(lost.worker)
         self._attempts_failed += 1
-        failure = Failure(FailureKind.STORAGE, f"its output cannot be read by {event.reader}: {event.reason}")
         if self._exhausted(task, failure):
             return self._give_up(task, lost.attempt, lost.worker, failure, now)
         self.pending_maps.add(task)
@@ -241,20 +353,11 @@ class JobMachine:
     ) -> list[c.Command]:
         if not task.report(attempt, AttemptStep.COMMIT_REQUESTED):
             return [c.AbortAttempt(attempt.worker, attempt.id)]
-        wrong = self._unreconciled(attempt.id, event.consumed)
+        wrong = self._records.what_is_wrong(attempt.id, event.consumed)
         if wrong:
             return self._end(JobStep.FAILED, Failure(FailureKind.INTERNAL, wrong), now)
         self._granted[attempt.id] = event
         return [c.GrantCommit(attempt.worker, attempt.id)]
-
-    def _unreconciled(self, attempt: AttemptId, consumed: tuple[tuple[AttemptId, int], ...]) -> str:
-        """What is wrong with what a reduce attempt says that it read; empty when nothing is."""
-        maps = Counter(output.task.index for output, _ in consumed)
-        wrong = [i for i in range(len(self.maps)) if maps[i] != 1]
-        if wrong:
-            return f"{attempt} consumed map-{wrong[0]:05d} {maps[wrong[0]]} times, not once"
-        unknown = [output for output, _ in consumed if output not in self._records_of]
-        return f"{attempt} consumed {unknown[0]}, which was never published" if unknown else ""
 
     def _output_committed(
         self, task: TaskMachine, attempt: Attempt, event: e.OutputCommitted, now: float
@@ -266,27 +369,13 @@ class JobMachine:
         self.parts[task.id.index] = event.part
         granted = self._granted.pop(attempt.id)
         self._counters_of[task.id] = granted.counters
-        for output, records in granted.consumed:
-            self._consumed[output] += records
+        self._records.commit(granted.consumed)
         if len(self.parts) < len(self.reduces):
             return [self._progress()]
-        lost = self._records_lost()
+        lost = self._records.records_lost()
         if lost:
             return self._end(JobStep.FAILED, Failure(FailureKind.INTERNAL, lost), now)
         return [self._progress(), *self._end(JobStep.REDUCES_DONE, None, now)]
-
-    def _records_lost(self) -> str:
-        """A map output that the reduces together did not consume exactly; empty when there is none.
-
-        Of an output that was replaced some reduces read the one, some the other. Neither was consumed whole
-        then, and there is no common figure, as a map need not yield the same twice.
-        """
-        attempts_read = Counter(output.task.index for output in self._consumed)
-        for output, read in sorted(self._consumed.items()):
-            written = self._records_of[output]
-            if read > written or (read < written and attempts_read[output.task.index] == 1):
-                return f"{output} wrote {written} records, the reduces consumed {read} of them"
-        return ""
 
     # ------------------------------------------------------------ failures
 
@@ -316,6 +405,8 @@ class JobMachine:
         """Its running attempts go elsewhere; what it published stands as long as its volume can be read."""
         self._prepared.discard(event.worker)
         self._reading.discard(event.worker)
+        # When it is back it is told to keep none of them, so that nobody has to release them.
+        self.outputs.give_away_lost(event.worker)
         commands: list[c.Command] = []
         failure = Failure(FailureKind.WORKER_LOST, f"worker {event.worker} was lost: {event.reason}")
         for task in (*self.maps, *self.reduces):
@@ -330,7 +421,7 @@ class JobMachine:
                     return commands + self._give_up(task, attempt.id, event.worker, failure, now)
                 self._pending(task).add(task)
                 commands.append(c.ReportAttemptFailed(attempt.id, event.worker, failure, will_retry=True))
-        return commands
+        return commands + self._lose_home(event.worker)
 
     def _exhausted(self, task: TaskMachine, failure: Failure) -> bool:
         """Whether another attempt is pointless. Volumes differ: each one may turn out to be large enough."""
@@ -385,6 +476,10 @@ class JobMachine:
 
     # ------------------------------------------------------------ small things
 
+    def _release(self, outputs: Iterable[MapOutput]) -> list[c.Command]:
+        """Nobody needs the shared files of ``outputs``. A worker that is gone learns it when it is back."""
+        return [c.ReleaseMapOutput(o.worker, o.attempt) for o in outputs if o.worker in self._alive]
+
     def _totals(self) -> Counters:
         totals = Counter[str]()
         for counters in self._counters_of.values():
@@ -400,7 +495,7 @@ class JobMachine:
 
     def _progress(self) -> c.ReportProgress:
         return c.ReportProgress(
-            self.id, len(self.published), len(self.maps), len(self.parts), len(self.reduces), self.running
+            self.id, len(self.outputs), len(self.maps), len(self.parts), len(self.reduces), self.running
         )
 
     def _step(self, step: JobStep) -> None:

@@ -57,6 +57,11 @@ class Scheduler:
             case e.JobCancelled():
                 job = self.jobs.get(event.job)
                 commands = job.handle(event, now) if job else []
+            case e.PoolRanShort():
+                commands = self._pool_ran_short(event.worker, now)
+            case e.MapOutputDrained() | e.DrainFailed():
+                job = self.jobs.get(event.output.task.job)
+                commands = job.handle(event, now) if job else []
             case e.TimePassed():
                 commands = self._fail_stranded_jobs(now)
             case _:
@@ -80,6 +85,16 @@ class Scheduler:
         if job is None or (reporter is not None and job.worker_of(subject) != reporter):
             return []
         return job.handle(event, now)
+
+    def _pool_ran_short(self, worker: WorkerName, now: float) -> list[c.Command]:
+        """Drain what can be drained. If nothing can, and nothing frees itself, no job would ever end."""
+        holders = [job for job in self.jobs.values() if job.occupies(worker)]
+        commands = [command for job in holders if job.spec.settings.draining for command in job.drain(worker)]
+        if commands or not holders or any(job.frees_by_itself(worker) for job in holders):
+            return commands
+        youngest = holders[-1]
+        reason = f"the pool of shared files on {worker} is full: {youngest.pool_needed()}"
+        return youngest.fail(Failure(FailureKind.POOL, reason), now)
 
     def _fail_stranded_jobs(self, now: float) -> list[c.Command]:
         """Fail jobs with a task that no live worker could run for the whole deadline."""
@@ -142,7 +157,7 @@ def _subject(event: JobEvent) -> AttemptId:
             return event.output.attempt
         case e.MapOutputUnreadable():
             return event.reader
-        case e.JobCancelled() | e.WorkerLost():
+        case e.JobCancelled() | e.WorkerLost() | e.MapOutputDrained() | e.DrainFailed():
             raise AssertionError(f"{event} is not about one attempt")
         case _:
             return event.attempt

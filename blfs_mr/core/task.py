@@ -46,6 +46,7 @@ class TaskMachine:
 
     id: TaskId
     split: InputSplit | None = None
+    home: WorkerName | None = None
     state: TaskState = TaskState.PENDING
     attempts: dict[int, Attempt] = field(default_factory=dict)
     failures: int = 0
@@ -53,6 +54,13 @@ class TaskMachine:
     too_large_for: set[WorkerName] = field(default_factory=set)
     succeeded: Attempt | None = None
     story: list[str] = field(default_factory=list)
+
+    @property
+    def holders(self) -> tuple[WorkerName, ...]:
+        """The only workers that can run it; empty when all can."""
+        if self.split is not None:
+            return self.split.holders
+        return (self.home,) if self.home is not None else ()
 
     def attempt(self, number: int) -> Attempt | None:
         """The attempt of that number, None when there never was one."""
@@ -87,7 +95,7 @@ class TaskMachine:
         self._step(TaskStep.ATTEMPT_LOST)
         self._blame(worker)
 
-    def lose_output(self, worker: WorkerName) -> None:
+    def lose_output(self, worker: WorkerName | None) -> None:
         """What the successful attempt left on ``worker``'s volume cannot be read any more."""
         self._step(TaskStep.OUTPUT_LOST)
         self.succeeded = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from blfs_mr.errors import InputError
-from blfs_mr.formats.compression import is_compressed
+from blfs_mr.formats.compression import check_readable, is_compressed
 from blfs_mr.formats.reading import input_format
 from blfs_mr.model import InputSplit
 
@@ -68,23 +68,33 @@ def make_splits(
     """Divide ``files`` into splits of at most ``split_size`` bytes and of nearly equal length within a file.
 
     Compressed files, and files of a format whose records cannot be found from the middle, are one split
-    each. An empty file has none. Raises :class:`InputError` above :data:`MAX_SPLITS`.
+    each. An empty file has none, unless it is a record of its format. Splits of records of a fixed size hold
+    whole records, at least one. Raises :class:`InputError` above :data:`MAX_SPLITS`, and for a file that
+    cannot be of the format, or be decompressed.
     """
     if split_size < 1:
         raise InputError(f"a split size of {split_size} bytes is not possible; it is at least 1 byte")
-    divisible = input_format(format_name).divisible
+    format = input_format(format_name)
     splits: list[InputSplit] = []
     for file in files:
-        if divisible and not is_compressed(file.path):
-            pieces = -(-file.size // split_size)
+        check_readable(file.path)
+        unit = 1 if is_compressed(file.path) else format.unit
+        if file.size % unit:
+            raise InputError(
+                f"the input {file.path} of {file.size} bytes does not consist of whole records of {unit}"
+                " bytes"
+            )
+        units = file.size // unit
+        if format.divisible and not is_compressed(file.path):
+            pieces = min(-(-file.size // split_size), units)
         else:
-            pieces = 1 if file.size else 0
+            pieces = 1 if file.size or format.empty_files else 0
         if len(splits) + pieces > MAX_SPLITS:
             raise InputError(
                 f"the input makes more than {MAX_SPLITS} splits of {split_size} bytes; choose a larger"
                 " --split-size, or join small files into fewer"
             )
-        bounds = [file.size * piece // pieces for piece in range(pieces + 1)] if pieces else []
+        bounds = [units * piece // pieces * unit for piece in range(pieces + 1)] if pieces else []
         for offset, end in pairwise(bounds):
             splits.append(InputSplit(file.path, offset, end - offset, file.source))
     return tuple(splits)

@@ -23,8 +23,11 @@ CHUNK = 256 * 1024
 LAST_LINE_CHUNK = 64 * 1024
 """Bytes read at a time past a split's end, where all but the rest of one line is the next split's."""
 
-MAX_LINE = 256 * 1024 * 1024
-"""Bytes of a line: as much as a task's whole memory by default. A file with a longer one holds no lines."""
+MAX_RECORD = 256 * 1024 * 1024
+"""Bytes of one record of any format: as much as a task's whole memory by default."""
+
+MAX_LINE = MAX_RECORD
+"""Bytes of a line. A file with a longer one holds no lines."""
 
 
 def whole_lines(stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from blfs_mr.errors import UsageError, UserCodeError
 
@@ -48,11 +48,14 @@ class WritableFile(Protocol):
 class OutputWriter(ABC):
     """Writes pairs to a binary file, which stays the caller's to flush and close."""
 
+    most_pairs_at_once: ClassVar[int] = MOST_PAIRS_AT_ONCE
+    """What the number of pairs formatted together may grow to, while they turn out to be small."""
+
     def __init__(self, file: WritableFile) -> None:
         self._file = file
         self._unwritten: list[bytes] = []
         self._unwritten_length = 0
-        self._pairs_at_once = MOST_PAIRS_AT_ONCE
+        self._pairs_at_once = min(MOST_PAIRS_AT_ONCE, self.most_pairs_at_once)
 
     def write_all(self, pairs: Iterable[tuple[Any, Any]]) -> int:
         """Write all ``pairs`` and return how many there were.
@@ -67,7 +70,7 @@ class OutputWriter(ABC):
             self._write(formatted)
             written += len(batch)
             fitting = BATCH_TARGET * len(batch) // (len(formatted) + 1)
-            self._pairs_at_once = min(max(fitting, 1), MOST_PAIRS_AT_ONCE)
+            self._pairs_at_once = min(max(fitting, 1), self.most_pairs_at_once)
         return written
 
     @abstractmethod
@@ -114,46 +117,66 @@ class TextWriter(OutputWriter):
         return b"".join(map(_format_pair, batch))
 
 
-OUTPUT_FORMATS: dict[str, type[OutputWriter]] = {"text": TextWriter}
-"""By the name that a job gives as its ``output_format``."""
+OUTPUT_FORMATS: dict[str, tuple[str, str]] = {
+    "text": ("outputs", "TextWriter"),
+    "jsonl": ("json_lines", "JsonLinesWriter"),
+    "csv": ("tables", "TableWriter"),
+    "binary": ("binary", "BinaryWriter"),
+    "records": ("records", "RecordWriter"),
+}
+"""By the name that a job gives as its ``output_format``: the module of this package and the class in it."""
+
+
+def output_format(name: str) -> type[OutputWriter]:
+    """Return the class of the format called ``name``. Raises :class:`UsageError` if there is none."""
+    if name not in OUTPUT_FORMATS:
+        raise UsageError(f"no output format {name!r}; there are: {', '.join(OUTPUT_FORMATS)}")
+    module, class_name = OUTPUT_FORMATS[name]
+    if class_name == TextWriter.__name__:
+        return TextWriter
+    from importlib import import_module
+
+    found: type[OutputWriter] = getattr(import_module(f"blfs_mr.formats.{module}"), class_name)
+    return found
 
 
 def open_writer(file: WritableFile, format_name: str = "text") -> OutputWriter:
     """Return a writer of the format called ``format_name``. Raises :class:`UsageError` if there is none."""
-    try:
-        return OUTPUT_FORMATS[format_name](file)
-    except KeyError:
-        raise UsageError(
-            f"no output format {format_name!r}; there are: {', '.join(OUTPUT_FORMATS)}"
-        ) from None
+    return output_format(format_name)(file)
+
+
+def check_pair(pair: Any) -> tuple[Any, Any]:
+    """Return ``pair``. Raises :class:`UserCodeError` if it is none."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise UserCodeError(f"reduce must yield (key, value) pairs; got {shorten(pair)}")
+    return pair
 
 
 def _format_pair(pair: object) -> bytes:
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise UserCodeError(f"reduce must yield (key, value) pairs; got {_shorten(pair)}")
-    key, value = pair
+    key, value = check_pair(pair)
     try:
         if value is None:
-            return _format_one(key) + b"\n"
+            return format_item(key) + b"\n"
         if key is None:
-            return _format_one(value) + b"\n"
-        return b"%b\t%b\n" % (_format_one(key), _format_one(value))
+            return format_item(value) + b"\n"
+        return b"%b\t%b\n" % (format_item(key), format_item(value))
     except Exception as error:
         raise UserCodeError(
-            f"reduce yielded a pair that cannot be written as text, {_shorten(pair)}: {error}"
+            f"reduce yielded a pair that cannot be written as text, {shorten(pair)}: {error}"
         ) from error
 
 
-def _format_one(item: object) -> bytes:
+def format_item(item: object) -> bytes:
+    """The bytes of a key or value in the format ``text``."""
     if isinstance(item, str):
-        return _encode(item)
+        return encode_text(item)
     if isinstance(item, bytes | bytearray):
         return bytes(item)
     if item is None:
         return b""
     if isinstance(item, tuple | list | dict):
-        return _encode(_format_nested(item))
-    return _encode(str(item))
+        return encode_text(_format_nested(item))
+    return encode_text(str(item))
 
 
 def _format_nested(item: object) -> str:
@@ -165,7 +188,8 @@ def _format_nested(item: object) -> str:
         return repr(item)
 
 
-def _encode(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
+    """UTF-8 for any str there is."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -179,7 +203,8 @@ def _encode(text: str) -> bytes:
         )
 
 
-def _shorten(item: object) -> str:
+def shorten(item: object) -> str:
+    """A part of ``repr(item)`` for an error message."""
     try:
         shown = repr(item)
     except Exception:  # noqa: BLE001  # a user's __repr__ may do anything, and must not hide the real error

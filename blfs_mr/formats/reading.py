@@ -7,11 +7,11 @@ lists, a chunk of the split at a time, so that what runs per record is C code on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, ClassVar
 
-from blfs_mr.errors import UsageError
+from blfs_mr.errors import InputError, UsageError
 from blfs_mr.formats.compression import InputStream, is_compressed
 from blfs_mr.formats.lines import whole_lines
 from blfs_mr.model import InputSplit
@@ -19,11 +19,32 @@ from blfs_mr.model import InputSplit
 ENCODING, ENCODING_ERRORS = "utf-8", "surrogateescape"
 
 
-class InputFormat(ABC):
-    """How the bytes of a file become records, in two steps: whole records as bytes, then as objects."""
+class BadRecord(Exception):
+    """A line that is no record of its format: line ``line``, from 0, of the piece that is being parsed."""
 
-    divisible: ClassVar[bool] = True
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line, self.reason = line, reason
+
+
+class InputFormat(ABC):
+    """How the bytes of a file become records, in two steps: whole records as bytes, then as objects.
+
+    ``argument`` is what follows the colon in the format's name (``binary:100``), empty where nothing does.
+    """
+
+    divisible: bool = True
     """Whether the first record after any byte of a file can be found without reading what is before it."""
+
+    unit: int = 1
+    """Bytes that the bounds of splits, and the sizes of uncompressed files, are a multiple of."""
+
+    empty_files: ClassVar[bool] = False
+    """Whether a file without a byte holds a record nevertheless."""
+
+    def __init__(self, argument: str = "") -> None:
+        if argument:
+            raise UsageError(f"this input format takes no argument; {argument!r} follows its name")
 
     @abstractmethod
     def cut(self, stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:
@@ -35,7 +56,11 @@ class InputFormat(ABC):
 
     @abstractmethod
     def parse(self, piece: bytes) -> list[Any]:
-        """Return the records of one piece that :meth:`cut` yielded."""
+        """Return the records of one piece that :meth:`cut` yielded. Raises :class:`BadRecord`."""
+
+    def parse_all(self, pieces: Iterable[bytes], split: InputSplit) -> Iterator[list[Any]]:
+        """Return the records of all pieces of ``split``, in lists."""
+        return map(self.parse, pieces)
 
 
 class LineFormat(InputFormat):
@@ -51,16 +76,34 @@ class LineFormat(InputFormat):
         return lines
 
 
-INPUT_FORMATS: dict[str, InputFormat] = {"lines": LineFormat()}
-"""By the name that a job gives as its ``input_format``."""
+INPUT_FORMATS: dict[str, tuple[str, str]] = {
+    "lines": ("reading", "LineFormat"),
+    "jsonl": ("json_lines", "JsonLines"),
+    "csv": ("tables", "Rows"),
+    "csv-dict": ("tables", "NamedRows"),
+    "binary": ("binary", "FixedSize"),
+    "file": ("whole_files", "WholeFiles"),
+    "records": ("records", "Records"),
+}
+"""By the name that a job gives as its ``input_format``: the module of this package and the class in it. A
+task imports the one that it needs."""
 
 
 def input_format(name: str) -> InputFormat:
-    """Return the format called ``name``. Raises :class:`UsageError` if there is none."""
-    try:
-        return INPUT_FORMATS[name]
-    except KeyError:
-        raise UsageError(f"no input format {name!r}; there are: {', '.join(INPUT_FORMATS)}") from None
+    """Return the format called ``name`` or ``name:argument``. Raises :class:`UsageError` if there is none."""
+    known, _, argument = name.partition(":")
+    if known not in INPUT_FORMATS:
+        raise UsageError(f"no input format {name!r}; there are: {', '.join(INPUT_FORMATS)}")
+    if known == "lines" and not argument:
+        return _LINES
+    from importlib import import_module
+
+    module, class_name = INPUT_FORMATS[known]
+    made: InputFormat = getattr(import_module(f"blfs_mr.formats.{module}"), class_name)(argument)
+    return made
+
+
+_LINES = LineFormat()
 
 
 class RecordCursor:
@@ -151,16 +194,40 @@ class SplitReader:
 
     def lines(self) -> Iterator[str]:
         r"""Yield the lines of the split's whole records, without their ``\n``."""
-        parse = INPUT_FORMATS["lines"].parse
-        return chain.from_iterable(map(parse, self.pieces()))
+        return chain.from_iterable(map(_LINES.parse, self.pieces()))
 
     def record_chunks(self) -> Iterator[list[Any]]:
         """Yield the split's records in lists."""
-        return map(self._format.parse, self.pieces())
+        before = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal before
+            for number, piece in enumerate(self.pieces()):
+                before = number
+                yield piece
+
+        try:
+            yield from self._format.parse_all(counted(), self._split)
+        except BadRecord as error:
+            line = self._lines_before(before) + error.line + 1
+            raise InputError(f"the input {self.path}, line {line}: {error.reason}") from error
 
     def records(self) -> RecordCursor:
         """Return a cursor over the split's records."""
         return RecordCursor(self.record_chunks())
+
+    def _lines_before(self, pieces: int) -> int:
+        """How many lines stand in the file before the piece with that number. It is read again for that."""
+        lines = 0
+        if self.offset:
+            # The first record begins after the first line end at or after the byte before the split.
+            left = self.offset - 1
+            with InputStream(self.path) as stream:
+                while left and (chunk := stream.read(min(left, 1 << 20))):
+                    lines += chunk.count(b"\n")
+                    left -= len(chunk)
+            lines += 1
+        return lines + sum(piece.count(b"\n") for piece in islice(self.pieces(), pieces))
 
 
 def open_split(split: InputSplit, format_name: str = "lines") -> SplitReader:

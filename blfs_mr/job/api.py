@@ -57,6 +57,9 @@ class Split(Protocol):
     def lines(self) -> Iterator[str]:
         r"""Yield the split's lines, without their ``\n``, a bounded part of the file in memory at a time."""
 
+    def records(self) -> Iterable[Any]:
+        """Iterate over the split's records, in the job's input format."""
+
 
 class Job:
     """Subclass this. Each attempt of a task makes one instance, so ``self`` may keep what it likes.
@@ -84,10 +87,22 @@ class Job:
     """The time that one attempt may take; 0 for no limit."""
 
     input_format: str = "lines"
-    """What a record is. ``lines``: a str without its line end."""
+    """What a record is. ``lines``: a str without its line end. ``jsonl``: the value of a JSON line. ``csv``:
+    a row as a list of str; ``csv-dict``: as a dict by the file's header. ``binary:N``: N bytes. ``file``: the
+    tuple (path, bytes) of a whole file. ``records``: the (key, value) pairs that such an output holds."""
 
     output_format: str = "text"
-    """How results are written. ``text``: ``key<TAB>value`` lines."""
+    """How results are written. ``text``: ``key<TAB>value`` lines. ``jsonl``: ``[key, value]`` lines. ``csv``:
+    rows. ``binary``: the bytes of keys and values, nothing else. ``records``: pairs with their types."""
+
+    compression: str | None = None
+    """``zstd`` or ``lz4``: intermediate data is written compressed where that makes it smaller."""
+
+    sort_values: bool = False
+    """Whether ``reduce`` gets the values of each key sorted."""
+
+    total_order: bool = False
+    """Whether the parts of the output, one after the other, are sorted by key, and not just each part."""
 
     counters: dict[str, int]
     """What :meth:`count` has counted in this task so far, by full name (``user.NAME``)."""
@@ -131,7 +146,8 @@ class Job:
         raise NotImplementedError
 
     def reduce(self, key: Any, values: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
-        """Yield any number of result pairs for one key. ``values`` can be iterated once, in no set order."""
+        """Yield any number of result pairs for one key. ``values`` can be iterated once, in no set order
+        unless ``sort_values`` says so."""
         raise NotImplementedError
 
     def cleanup(self) -> None:

@@ -1,4 +1,4 @@
-"""From a job file to its Job class: on the submitter from a path, in a task process from the shipped source.
+"""From a job file to its job classes: on the submitter from a path, in a task from the shipped source.
 
 Both run the very same bytes under the user's own path, so a traceback names the user's file and lines on any
 host, whether the file is there or not.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from blfs_mr.errors import JobFileError
 from blfs_mr.job.api import Job, problem_with
 from blfs_mr.job.params import problem_with_params
+from blfs_mr.job.steps import Steps, is_steps_class, problem_with_steps
 from blfs_mr.job.tracebacks import MODULE_NAME, user_traceback
 from blfs_mr.model import JobFile
 
@@ -42,8 +43,18 @@ class LoadedJob:
 
 
 def load_job(path: str | os.PathLike[str], class_name: str = "") -> LoadedJob:
-    """Load the job file at ``path``; ``class_name`` is needed only where it defines several jobs.
+    """Load the job file at ``path`` that is one job; otherwise as :func:`load_steps`."""
+    steps = load_steps(path, class_name)
+    if len(steps) > 1:
+        raise JobFileError(f"{path}: {len(steps)} steps; choose one of their jobs")
+    return steps[0]
 
+
+def load_steps(path: str | os.PathLike[str], class_name: str = "") -> tuple[LoadedJob, ...]:
+    """Load the jobs of the job file at ``path``, in the order of their steps.
+
+    That is one job, or those of its subclass of :class:`Steps`. ``class_name`` names either, and is needed
+    only where there are several to choose from. The files of the steps differ in their ``class_name`` alone.
     Raises :class:`JobFileError`: no such file, not Python, an exception while it is run, no job or several.
     """
     shown = os.fspath(path)
@@ -56,19 +67,34 @@ def load_job(path: str | os.PathLike[str], class_name: str = "") -> LoadedJob:
         raise JobFileError(
             f"{shown}: larger than {MAX_JOB_FILE // 1024 // 1024} MiB; is this the job file, or its input?"
         )
-    return load_job_source(JobFile(os.path.abspath(shown), source, class_name))
+    job_file = JobFile(os.path.abspath(shown), source, class_name)
+    found = _find_class(_run(job_file), job_file)
+    if issubclass(found, Job):
+        return (_loaded(job_file, found, found.__name__),)
+    if problem := problem_with_steps(found):
+        raise JobFileError(f"{job_file.path}: {problem}")
+    return tuple(
+        _loaded(job_file, step, f"{found.__name__}[{index}]") for index, step in enumerate(found.steps)
+    )
 
 
 def load_job_source(file: JobFile) -> LoadedJob:
-    """Load a job file that was shipped. Raises as :func:`load_job` does. Nothing is read from ``file.path``.
+    """Load a shipped job file, of which ``file.class_name`` names one job, or one step as ``NAME[0]``.
 
-    The file runs as the module :data:`MODULE_NAME`, one job file per process at a time.
+    Raises as :func:`load_steps` does. Nothing is read from ``file.path``. The file runs as the module
+    :data:`MODULE_NAME`, one job file per process at a time.
     """
-    module = _run(file)
-    job_class = _find_job_class(module, file)
+    name, _, index = file.class_name.partition("[")
+    found = _find_class(_run(file), JobFile(file.path, file.source, name))
+    # A step goes by its place, for its class may have no name in the job file, or the name of another.
+    job_class = found if issubclass(found, Job) else found.steps[int(index.rstrip("]"))]
+    return _loaded(file, job_class, file.class_name or job_class.__name__)
+
+
+def _loaded(file: JobFile, job_class: type[Job], name: str) -> LoadedJob:
     if problem := problem_with(job_class) or problem_with_params(job_class):
         raise JobFileError(f"{file.path}: {problem}")
-    return LoadedJob(job_class, JobFile(file.path, file.source, job_class.__name__))
+    return LoadedJob(job_class, JobFile(file.path, file.source, name))
 
 
 def _run(file: JobFile) -> types.ModuleType:
@@ -109,29 +135,41 @@ def _why_not_loaded(error: BaseException, path: str) -> str:
     reason = f"cannot be loaded: {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         beside = os.path.join(os.path.dirname(path), error.name.partition(".")[0])
-        if os.path.exists(f"{beside}.py") or os.path.isdir(beside):
-            reason += "; a job file travels alone, without its neighbours: put what it needs of them into it"
+        if os.path.exists(f"{beside}.py"):
+            beside += ".py"
+        if os.path.exists(beside):
+            reason += f"; a job file travels without its neighbours: add --py-module {beside}"
     return reason
 
 
-def _find_job_class(module: types.ModuleType, file: JobFile) -> type[Job]:
-    jobs: dict[str, type[Job]] = {name: value for name, value in vars(module).items() if _is_job_class(value)}
-    defined = [
-        name for name, value in jobs.items() if value.__module__ == MODULE_NAME and value.__name__ == name
-    ]
+def _find_class(module: types.ModuleType, file: JobFile) -> type[Job] | type[Steps]:
+    """The class of that name; without a name the one program of steps, or else the one job."""
+    there: dict[str, type[Job] | type[Steps]] = {
+        name: value for name, value in vars(module).items() if _is_program(value)
+    }
     if file.class_name:
-        if file.class_name in jobs:
-            return jobs[file.class_name]
-        there = ", ".join(defined) or "none"
-        raise JobFileError(f"{file.path}: no job class {file.class_name!r} in it; those it has: {there}")
-    if not defined:
+        if file.class_name in there:
+            return there[file.class_name]
+        names = ", ".join(_defined(there)) or "none"
+        raise JobFileError(f"{file.path}: no job class {file.class_name!r} in it; those it has: {names}")
+    defined = _defined(there)
+    programs = [name for name in defined if issubclass(there[name], Steps)] or defined
+    if not programs:
         raise JobFileError(f"{file.path}: no subclass of blfs_mr.Job in it\n{_EXAMPLE}")
-    if len(defined) > 1:
+    if len(programs) > 1:
         raise JobFileError(
-            f"{file.path}: several jobs, {' and '.join(defined)}; choose one with --job-class {defined[0]}"
+            f"{file.path}: several jobs, {' and '.join(programs)}; choose one with --job-class {programs[0]}"
+            ", or list them in a subclass of blfs_mr.Steps"
         )
-    return jobs[defined[0]]
+    return there[programs[0]]
 
 
-def _is_job_class(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Job) and value is not Job
+def _defined(classes: dict[str, type[Job] | type[Steps]]) -> list[str]:
+    """Those that the job file defines itself."""
+    return [
+        name for name, value in classes.items() if value.__module__ == MODULE_NAME and value.__name__ == name
+    ]
+
+
+def _is_program(value: object) -> bool:
+    return is_steps_class(value) or (isinstance(value, type) and issubclass(value, Job) and value is not Job)

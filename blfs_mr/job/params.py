@@ -6,7 +6,7 @@ A parameter is declared in the class, ``pattern = Param(str, help="what to look 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
 from blfs_mr.errors import JobFileError
@@ -114,26 +114,43 @@ def bind_params(job_class: type[Job], given: Mapping[str, str]) -> dict[str, Par
     A parameter whose default is None and that was not given is left out. Raises :class:`JobFileError` with
     every problem at once, and a list of what the job takes.
     """
-    params = params_of(job_class)
-    values: dict[str, ParamValue] = {}
-    problems = [f"no parameter {name!r}{_did_you_mean(name, params)}" for name in given if name not in params]
-    for name, param in params.items():
-        if name in given:
-            try:
-                values[name] = param.parse(given[name])
-            except ValueError:
-                problems.append(f"{name}={given[name]!r} is not of type {param.type.__name__}")
-        elif param.required:
-            problems.append(f"parameter {name!r} is required: --param {name}=...")
-        elif param.default is not None:
-            values[name] = param.default
+    return bind_params_of_steps((job_class,), given)[0]
+
+
+def bind_params_of_steps(
+    job_classes: Sequence[type[Job]], given: Mapping[str, str]
+) -> tuple[dict[str, ParamValue], ...]:
+    """Return the values of each step's parameters, as :func:`bind_params` does for one.
+
+    A step gets those that it declares; a name that several declare is given to all of them.
+    """
+    declared = [params_of(job_class) for job_class in job_classes]
+    taken = {name: param for params in declared for name, param in params.items()}
+    problems = {
+        f"no parameter {name!r}{_did_you_mean(name, taken)}": None for name in given if name not in taken
+    }
+    bound: list[dict[str, ParamValue]] = []
+    for params in declared:
+        values: dict[str, ParamValue] = {}
+        for name, param in params.items():
+            if name in given:
+                try:
+                    values[name] = param.parse(given[name])
+                except ValueError:
+                    problems[f"{name}={given[name]!r} is not of type {param.type.__name__}"] = None
+            elif param.required:
+                problems[f"parameter {name!r} is required: --param {name}=..."] = None
+            elif param.default is not None:
+                values[name] = param.default
+        bound.append(values)
     if problems:
-        takes = "".join(f"\n  {param.describe()}" for param in params.values())
+        takes = "".join(f"\n  {param.describe()}" for param in taken.values())
+        names = " and ".join(dict.fromkeys(job_class.__name__ for job_class in job_classes))
         raise JobFileError(
-            f"{job_file_of(job_class)}: {'; '.join(problems)}\n{job_class.__name__} takes"
+            f"{job_file_of(job_classes[0])}: {'; '.join(problems)}\n{names} takes"
             + (f" these parameters:{takes}" if takes else " no parameters")
         )
-    return values
+    return tuple(bound)
 
 
 def instantiate(job_class: type[Job], params: Mapping[str, ParamValue]) -> Job:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from blfs_mr.errors import JobFileError
-from blfs_mr.job.api import Job
+from blfs_mr.errors import JobFileError, UsageError
+from blfs_mr.job.api import Job, overrides
 from blfs_mr.job.tracebacks import job_file_of
 from blfs_mr.units import format_size, parse_duration, parse_size
 
@@ -41,12 +41,19 @@ class ClassSettings:
     task_timeout: float
     input_format: str
     output_format: str
+    compression: str
+    sort_values: bool
+    total_order: bool
+
+
+Check = Callable[[str], object]
+"""Raises :class:`UsageError` for a name that nothing here goes by, or that cannot be used here."""
 
 
 def read_settings(
-    job_class: type[Job], *, input_formats: Collection[str], output_formats: Collection[str]
+    job_class: type[Job], *, input_format: Check, output_format: Check, compression: Check
 ) -> ClassSettings:
-    """Check the settings of ``job_class``; formats must be among those named.
+    """Check the settings of ``job_class``; the arguments check the names of formats and codecs.
 
     Raises :class:`JobFileError` with every problem at once, each naming the attribute and what is allowed.
     """
@@ -66,9 +73,17 @@ def read_settings(
         block_size=setting("block_size", lambda given: _size(given, MIN_BLOCK_SIZE, MAX_BLOCK_SIZE)),
         max_attempts=setting("max_attempts", lambda given: _whole(given, MAX_ATTEMPTS)),
         task_timeout=setting("task_timeout", parse_duration),
-        input_format=setting("input_format", lambda given: _one_of(given, input_formats)),
-        output_format=setting("output_format", lambda given: _one_of(given, output_formats)),
+        input_format=setting("input_format", lambda given: _name(given, input_format)),
+        output_format=setting("output_format", lambda given: _name(given, output_format)),
+        compression=setting("compression", lambda given: _name(given or "", compression)),
+        sort_values=setting("sort_values", _truth),
+        total_order=setting("total_order", _truth),
     )
+    if settings.total_order and overrides(job_class, "partition"):
+        problems.append(
+            f"{job_class.__name__}.total_order = True: the order decides which reduce task gets a key, and "
+            "so does the method partition; a job has one of them"
+        )
     if problems:
         raise JobFileError("\n".join(f"{job_file_of(job_class)}: {problem}" for problem in problems))
     return settings
@@ -92,7 +107,17 @@ def _size(given: Any, least: int, most: int | None) -> int:
     return size
 
 
-def _one_of(given: object, names: Collection[str]) -> str:
-    if not isinstance(given, str) or given not in names:
-        raise ValueError(f"must be one of {', '.join(repr(name) for name in sorted(names))}")
+def _name(given: object, check: Check) -> str:
+    if not isinstance(given, str):
+        raise ValueError("must be a name, a str")
+    try:
+        check(given)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return given
+
+
+def _truth(given: object) -> bool:
+    if not isinstance(given, bool):
+        raise ValueError("must be True or False")
     return given

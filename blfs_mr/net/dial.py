@@ -8,8 +8,9 @@ from blfs_mr.errors import HandshakeRefused, LinkClosed, ProtocolError
 from blfs_mr.model import IncarnationId
 from blfs_mr.net.handshake import HANDSHAKE_DEADLINE, fresh_nonce, receive_handshake, send_handshake
 from blfs_mr.net.link import READ_CHUNK, KeepAlive, Link
+from blfs_mr.net.vocabularies import FROM_MASTER, TO_MASTER
 from blfs_mr.wire.handshake import ClientHandshake
-from blfs_mr.wire.roles import FROM_MASTER, TO_MASTER, Role
+from blfs_mr.wire.roles import Role
 
 
 async def connect(

@@ -18,9 +18,10 @@ from blfs_mr.errors import ConfigError, HandshakeRefused, LinkClosed, ProtocolEr
 from blfs_mr.model import IncarnationId
 from blfs_mr.net.handshake import HANDSHAKE_DEADLINE, fresh_nonce, receive_handshake, send_handshake
 from blfs_mr.net.link import READ_CHUNK, KeepAlive, Link
+from blfs_mr.net.vocabularies import FROM_MASTER, TO_MASTER
 from blfs_mr.wire.handshake import ServerHandshake
 from blfs_mr.wire.messages.handshake import HandshakeFailed
-from blfs_mr.wire.roles import FROM_MASTER, TO_MASTER, Role
+from blfs_mr.wire.roles import Role
 
 logger = logging.getLogger("blfs_mr.net")
 

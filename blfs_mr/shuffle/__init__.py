@@ -14,7 +14,8 @@ from blfs_mr.shuffle.buffer import MapBuffer
 from blfs_mr.shuffle.columns import decode_batch, encode_batch
 from blfs_mr.shuffle.combine import Combiner, combine_run
 from blfs_mr.shuffle.groups import groups
-from blfs_mr.shuffle.merge import merge_runs, runs_to_merge_first
+from blfs_mr.shuffle.memory import batch_size
+from blfs_mr.shuffle.merge import merge_runs, runs_to_merge_first, sort_batches
 from blfs_mr.shuffle.partition import Partitioner, partition_of
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Order",
     "Partitioner",
     "Run",
+    "batch_size",
     "combine_run",
     "decode_batch",
     "encode_batch",
@@ -33,4 +35,5 @@ __all__ = [
     "merge_runs",
     "partition_of",
     "runs_to_merge_first",
+    "sort_batches",
 ]

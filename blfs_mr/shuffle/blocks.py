@@ -13,12 +13,26 @@ from dataclasses import dataclass
 
 from blfs_mr.shuffle.batch import BATCH_RECORDS, Batch
 from blfs_mr.shuffle.columns import encode_batch
+from blfs_mr.shuffle.compression import Compress
+from blfs_mr.shuffle.memory import batch_size, mean_size
 
 _FIRST_GUESS = 1
 """Records of the first block tried: one, since each may be megabytes large."""
 
 _FASTEST_GROWTH = 16
 """How many times more records the next try takes at most: those after a few small ones may be large."""
+
+_SIZED = 16
+"""Values of a block that are sized before it is tried: a guess from small records must not have thousands of
+large ones encoded, only to be cut to a few."""
+
+
+_LARGE_VALUE = 4 << 10
+"""Bytes of a value from which on its size in memory says enough about its size in a payload."""
+
+_FIRST_GATHERED = 4
+"""How many times a block's target small batches may occupy in memory before the first block shows how many
+records make a block. Objects take several times the bytes of their payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,55 +44,92 @@ class EncodedBlock:
     oversized: bool
 
 
-def encode_in_blocks(run: Iterable[Batch], target_size: int, max_size: int) -> Iterator[EncodedBlock]:
+def encode_in_blocks(
+    run: Iterable[Batch], target_size: int, max_size: int, compress: Compress | None = None
+) -> Iterator[EncodedBlock]:
     """Encode the records of ``run`` in blocks of about ``target_size`` bytes and at most ``max_size``.
 
-    A single record larger than ``max_size`` is given out as a block of its own, marked ``oversized``. Raises
-    :class:`ValueNotSupported`.
+    Both sizes are before compression, since that is what a reader has to hold. A single record larger than
+    ``max_size`` is given out as a block of its own, marked ``oversized``. Raises :class:`ValueNotSupported`.
     """
-    guess = _FIRST_GUESS
-    for batch in _joined(run):
-        records = len(batch)
-        start = 0
-        while start < records:
-            block, guess = _encode_some(batch, start, guess, target_size, max_size)
-            yield block
-            start += block.records
-
-
-def _encode_some(
-    batch: Batch, start: int, guess: int, target_size: int, max_size: int
-) -> tuple[EncodedBlock, int]:
-    """One block from record ``start`` on, and how many records the next block should hold."""
-    left = len(batch) - start
-    count = min(guess, left)
-    shrunk = False
-    while True:
-        payload = encode_batch(batch.cut(start, start + count))
-        size = len(payload)
-        fitting = max(1, count * target_size // size)
-        if size > max_size and count > 1:
-            count = min(fitting, count // 2)
-            shrunk = True  # do not grow back: sizes within this stretch are uneven
-        elif not shrunk and size < target_size // 2 and count < min(left, fitting):
-            count = min(fitting, left, count * _FASTEST_GROWTH)
-        else:
-            return EncodedBlock(payload, count, size > max_size), fitting
-
-
-def _joined(run: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of at most ``BATCH_RECORDS``; small neighbours as one, to fill their blocks."""
-    waiting: list[Batch] = []
-    records = 0
+    cutter = _Cutter(target_size, max_size, compress)
     for batch in run:
         for piece in batch.pieces(BATCH_RECORDS):
-            if records and records + len(piece) > BATCH_RECORDS:
-                yield _concatenated(waiting)
-                waiting, records = [], 0
-            waiting.append(piece)
-            records += len(piece)
-    if records:
-        yield _concatenated(waiting)
+            yield from cutter.add(piece)
+    yield from cutter.finish()
+
+
+class _Cutter:
+    """Gathers small batches until a block is full, and cuts large ones."""
+
+    def __init__(self, target_size: int, max_size: int, compress: Compress | None) -> None:
+        self._target_size, self._max_size, self._compress = target_size, max_size, compress
+        self._waiting: list[Batch] = []
+        self._records = 0
+        self._guess = _FIRST_GUESS
+        self._learning: int | None = 0
+
+    def add(self, batch: Batch) -> Iterator[EncodedBlock]:
+        """Take ``batch``, and give out the blocks that are full."""
+        self._waiting.append(batch)
+        self._records += len(batch)
+        if self._learning is not None:
+            self._learning += batch_size(batch)
+            if self._learning < _FIRST_GATHERED * self._target_size:
+                return
+            self._learning = None
+        if self._records >= self._guess:
+            yield from self._cut(all_of_it=False)
+
+    def finish(self) -> Iterator[EncodedBlock]:
+        """Give out what is left."""
+        if self._records:
+            yield from self._cut(all_of_it=True)
+
+    def _cut(self, *, all_of_it: bool) -> Iterator[EncodedBlock]:
+        batch = _concatenated(self._waiting)
+        self._waiting.clear()
+        start, records = 0, len(batch)
+        while start < records and (all_of_it or records - start >= self._guess):
+            block = self._encode_some(batch, start)
+            start += block.records
+            yield block
+        if start < records:
+            self._waiting.append(batch.cut(start, records))
+        self._records = records - start
+
+    def _encode_some(self, batch: Batch, start: int) -> EncodedBlock:
+        """One block from record ``start`` on; learns how many records the next block should hold."""
+        left = min(len(batch) - start, BATCH_RECORDS)
+        count = self._affordable(batch, start, min(self._guess, left))
+        shrunk = False
+        while True:
+            payload = encode_batch(batch.cut(start, start + count))
+            size = len(payload)
+            fitting = max(1, min(count * self._target_size // size, BATCH_RECORDS))
+            if size > self._max_size and count > 1:
+                count = min(fitting, count // 2)
+                shrunk = True  # do not grow back: sizes within this stretch are uneven
+            elif not shrunk and size < self._target_size // 2 and count < min(left, fitting):
+                wanted = min(fitting, left, count * _FASTEST_GROWTH)
+                grown = self._affordable(batch, start, wanted)
+                shrunk = grown < wanted
+                count = max(count, grown)
+            else:
+                self._guess = fitting
+                oversized = size > self._max_size
+                stored = payload if self._compress is None or oversized else self._compress(payload)
+                return EncodedBlock(stored, count, oversized)
+
+    def _affordable(self, batch: Batch, start: int, count: int) -> int:
+        """``count``, or less where so many values would be far more than a block holds."""
+        while count > 1:
+            sample = batch.values[start : start + count : -(-count // _SIZED)]
+            mean = mean_size(sample)
+            if mean < _LARGE_VALUE or mean * count <= 2 * self._max_size:
+                break
+            count //= 2
+        return count
 
 
 def _concatenated(batches: list[Batch]) -> Batch:

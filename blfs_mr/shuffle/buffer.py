@@ -48,7 +48,7 @@ class MapBuffer:
 
     ``resident()`` returns the resident bytes of this process (a few microseconds; called every some thousand
     records). ``partition`` and ``combine`` are the job's own functions, or None. ``combiner`` holds the
-    counts of the combiner and the key that it was given last; ``records`` counts the pairs taken, and is
+    counts of the combiner; ``records`` counts the pairs taken, and is
     complete once the buffer is drained.
 
     Exceptions that the iterator of pairs or a function of the user's raises pass through unchanged; the
@@ -74,6 +74,15 @@ class MapBuffer:
         self._decided = False
         self._sample = FIRST_SAMPLE
         self._combine_at = COMBINE_RECORDS
+
+    @property
+    def fault(self) -> tuple[str, Any] | None:
+        """Which of ``partition`` and ``combine`` raised, and the key it was given; None if neither did."""
+        if self._partitioner.refused:
+            return "partition", self._partitioner.refused[0]
+        if self.combiner is not None and self.combiner.running:
+            return "combine", self.combiner.key
+        return None
 
     def fill(self, pairs: Iterator[tuple[Any, Any]]) -> bool:
         """Take pairs until there are no more (False) or the buffer must be drained (True).

@@ -1,6 +1,6 @@
 """Batches to bytes and back: the payload of a spill block.
 
-A payload is one msgpack array ``[keys, counts, values]`` of columns. A column is one of
+A payload, unless it is compressed (``blfs_mr.shuffle.compression``), is one msgpack array ``[keys, counts, values]`` of columns. A column is one of
 
 - ``[0, [item, ...]]``  items as they are,
 - ``[1, n, item]``      the same item n times (the 1s of a word count cost nothing),
@@ -23,6 +23,7 @@ import msgpack  # type: ignore[import-untyped]
 
 from blfs_mr.errors import BadBlock, ValueNotSupported
 from blfs_mr.shuffle.batch import Batch
+from blfs_mr.shuffle.compression import decompressed
 from blfs_mr.shuffle.keys import MAX_NESTING, SCALAR_TYPES, shown
 
 _PLAIN: Final = 0
@@ -52,9 +53,10 @@ def encode_batch(batch: Batch) -> bytes:
 
 
 def decode_batch(payload: memoryview | bytes) -> Batch:
-    """The batch of a payload; no part of it refers to ``payload``. Raises :class:`BadBlock`."""
+    """The batch of a payload; no part of it refers to ``payload``. Raises as :func:`decompressed` does."""
+    plain = decompressed(payload)
     try:
-        keys, counts, values = _unpack(payload)
+        keys, counts, values = _unpack(plain)
         batch = Batch(_items(keys), None if counts is None else _items(counts), _items(values))
         sound = _is_sound(batch)
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:

@@ -21,13 +21,14 @@ Combine = Callable[[Any, Iterator[Any]], Iterable[tuple[Any, Any]] | None]
 class Combiner:
     """The user's ``combine(key, values)`` with its counts.
 
-    ``key`` is the key handed to the user's code last: the one to name when that code raises. Exceptions of
-    the user's pass through unchanged. ``values_in`` and ``values_out`` count over all calls.
+    Exceptions of the user's pass through unchanged; ``running`` tells that one came from here, and ``key`` the
+    key that the user's code was given. ``values_in`` and ``values_out`` count over all calls.
     """
 
     def __init__(self, combine: Combine) -> None:
         self._combine = combine
         self.key: Any = None
+        self.running = False
         self.values_in = 0
         self.values_out = 0
 
@@ -71,7 +72,7 @@ class Combiner:
         return Batch(keys, counts, list(chain.from_iterable(columns)))
 
     def _one(self, key: Any, values: list[Any], moved: list[tuple[Any, Any]]) -> list[Any]:
-        self.key = key
+        self.key, self.running = key, True
         kept: list[Any] = []
         pair: Any = (None, None)
         others = len(moved)
@@ -88,6 +89,7 @@ class Combiner:
         except (TypeError, ValueError):
             refuse_unless_pair(pair, "combine")
             raise
+        self.running = False
         self.values_in += len(values)
         self.values_out += len(kept) + len(moved) - others
         return kept

@@ -31,13 +31,15 @@ def groups(run: Run) -> Iterator[tuple[Any, Iterator[Any]]]:
             for key, start, stop in zip(keys[:-1], bounds, bounds[1:], strict=False):
                 yield key, iter(values[start:stop])
             begun = bounds[-2]
-        # The last group of a batch may go on in the next ones.
+        # The last group of a batch may go on in the next ones. Those are loaded once this batch is let go.
+        last, begun_values = keys[-1], values[begun:]
+        del batch, keys, values
         stream.advance()
-        if stream.batch is None or stream.batch.keys[0] != keys[-1]:
-            yield keys[-1], iter(values[begun:])
+        if stream.batch is None or stream.batch.keys[0] != last:
+            yield last, iter(begun_values)
         else:
-            rest = stream.values_of(keys[-1], values[begun:])
-            yield keys[-1], rest
+            rest = stream.values_of(last, begun_values)
+            yield last, rest
             for _ in rest:
                 pass
 
@@ -51,18 +53,26 @@ class _Stream:
         self.advance()
 
     def advance(self) -> None:
+        self.batch = None
         self.batch = next((batch for batch in self._run if batch.keys), None)
 
     def values_of(self, key: Any, first: list[Any]) -> Iterator[Any]:
         """``first``, and the values of ``key`` at the beginning of the following batches."""
         yield from first
         first.clear()  # a long group must not keep its beginning in memory
-        while (batch := self.batch) is not None and batch.keys[0] == key:
-            through = next((index for index, other in enumerate(batch.keys) if other != key), None)
-            if through is None:
+        while self.batch is not None and self.batch.keys[0] == key:
+            yield from self._leading_values(key)
+            if self.batch is None:
                 self.advance()
-                yield from batch.values
-            else:
-                edge = through if batch.counts is None else sum(batch.counts[:through])
-                self.batch = batch.cut(edge, len(batch))
-                yield from batch.values[:edge]
+
+    def _leading_values(self, key: Any) -> list[Any]:
+        """Take the values of ``key`` out of the batch; it is None afterwards if there was nothing else."""
+        batch = self.batch
+        assert batch is not None
+        if batch.keys[-1] == key:
+            self.batch = None
+            return batch.values
+        through = next(index for index, other in enumerate(batch.keys) if other != key)
+        edge = through if batch.counts is None else sum(batch.counts[:through])
+        self.batch = batch.cut(edge, len(batch))
+        return batch.values[:edge]

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from blfs_mr.shuffle.batch import Batch
+
 FIRST_SAMPLE = 8
 """Records of the very first sample: few, for each may be megabytes large."""
 
@@ -34,6 +36,9 @@ CAUSE_SHARE = 16
 
 MAX_CALIBRATION = 2.0
 """A first fill that seems to take more than twice its count shows other growth of the process, not ours."""
+
+_SLOT = 8
+"""Bytes of a reference in a list."""
 
 _SIZED_ITEMS = 32
 """Items of a container that are sized; the rest is taken to be like them."""
@@ -103,6 +108,15 @@ def mean_size(items: Iterable[Any]) -> float:
             met.add(id(item))
             total += _size(item)
     return total / count if count else 0.0
+
+
+def batch_size(batch: Batch) -> int:
+    """About how many bytes ``batch`` occupies, from a sample of its keys and values."""
+    keys, values = batch.keys, batch.values
+    key_size = mean_size(keys[:: len(keys) // SAMPLE + 1])
+    value_size = mean_size(values[:: len(values) // SAMPLE + 1])
+    counts = 0 if batch.counts is None else len(batch.counts)
+    return int(len(keys) * (key_size + _SLOT) + len(values) * (value_size + _SLOT)) + counts * _SLOT
 
 
 def _size(item: Any) -> int:

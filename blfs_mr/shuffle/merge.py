@@ -28,6 +28,16 @@ def merge_runs(runs: Iterable[Run], order: Order = "key") -> Run:
     return map(_unpaired, _merged([map(_paired, run) for run in runs], paired=True))
 
 
+def sort_batches(batches: Sequence[Batch], order: Order = "key") -> Batch:
+    """One batch of all records of ``batches``, which are not empty, each sorted by ``order``.
+
+    What :func:`merge_runs` gives for many short runs, without its rounds. Raises as that does.
+    """
+    if order == "key":
+        return _sorted_together(list(batches), paired=False)
+    return _unpaired(_sorted_together(list(map(_paired, batches)), paired=True))
+
+
 def runs_to_merge_first(sizes: Sequence[int], fan_in: int) -> list[int]:
     """Which runs to merge into one now, if more than ``fan_in`` are too many to merge at once.
 
@@ -101,10 +111,14 @@ def _merged(runs: Iterable[Run], *, paired: bool) -> Run:
         if len(cursors) <= 1:
             break
         boundary = smallest([cursor.last_key for cursor in cursors], paired=paired)
-        taken = [cursor.take_through(boundary) for cursor in cursors]
-        yield _sorted_together([batch for batch in taken if batch.keys], paired)
+        # Kept under no name: what is yielded must be free before the next batches are loaded.
+        yield _sorted_together(_taken(cursors, boundary), paired)
     if cursors:
         yield from cursors[0].rest()
+
+
+def _taken(cursors: list[_Cursor], boundary: Any) -> list[Batch]:
+    return [batch for cursor in cursors if (batch := cursor.take_through(boundary)).keys]
 
 
 def _sorted_together(batches: list[Batch], paired: bool) -> Batch:

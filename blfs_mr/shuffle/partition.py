@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from operator import length_hint
 from types import NoneType
 from typing import Any, Final
 
@@ -36,10 +37,14 @@ def partition_of(key: Any, partitions: int) -> int:
 
 
 class Partitioner:
-    """Partitions whole columns of keys, with the job's own ``partition(key, partitions)`` if it has one."""
+    """Partitions whole columns of keys, with the job's own ``partition(key, partitions)`` if it has one.
+
+    ``refused`` holds the key for which that function raised, so that it can be named, and nothing otherwise.
+    """
 
     def __init__(self, partitions: int, partition: Callable[[Any, int], int] | None = None) -> None:
         self.partitions = partitions
+        self.refused: tuple[Any, ...] = ()
         self._partition = partition
 
     def of(self, keys: list[Any]) -> list[int]:
@@ -53,7 +58,12 @@ class Partitioner:
 
     def _by_user(self, keys: list[Any], partition: Callable[[Any, int], int]) -> list[int]:
         partitions = self.partitions
-        chosen = [partition(key, partitions) for key in keys]
+        remaining = iter(keys)
+        try:
+            chosen = [partition(key, partitions) for key in remaining]
+        except BaseException:
+            self.refused = (keys[len(keys) - length_hint(remaining) - 1],)
+            raise
         if (
             not set(map(type, chosen)) <= {int}
             or min(chosen, default=0) < 0

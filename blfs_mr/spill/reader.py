@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 from blfs_mr.errors import BadIndex, CorruptData, DigestMismatch, TruncatedFile
 from blfs_mr.linux import AlignedBuffer, read_exactly
-from blfs_mr.model import PublishedFile, SharedFile
+from blfs_mr.model import Lease, PublishedFile, SharedFile
 from blfs_mr.spill.blocks import Block, SegmentVerifier
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.format import (
@@ -39,9 +39,10 @@ _T = TypeVar("_T")
 class SegmentReader:
     """The segment of ``partition`` in ``published``, read through ``fd``, opened directly or not.
 
-    Making one reads and verifies the index; ``records`` is what it promises, 0 without a segment. Iterating
-    gives the blocks in order, once; a payload is valid until the next block is asked for. The descriptor
-    stays the caller's and must stay open until the iteration has ended.
+    Making one reads and verifies the index; ``records`` and ``length`` (bytes, with block headers) are what it
+    promises, 0 without a segment. Iterating gives the blocks in order, once; a payload is valid until the
+    next block is asked for. The descriptor stays the caller's and must stay open until the iteration has
+    ended.
 
     Raises CorruptData of the kind that fits (after reading again), or OSError with the place of the read. A
     read that never returns is not this class's matter: a deadline has to stand around the process.
@@ -58,6 +59,7 @@ class SegmentReader:
         except (OSError, CorruptData) as error:
             self._raise_with_place(error)
         self.records = 0 if self._entry is None else self._entry.records
+        self.length = 0 if self._entry is None else self._entry.length
 
     def __iter__(self) -> Iterator[Block]:
         if self._entry is None:
@@ -137,19 +139,20 @@ class SegmentReader:
         raise type(error)(f"{place}: {error}") from error
 
 
-def read_generation(fd: int, shared_file: SharedFile) -> int:
-    """The generation of the run in a shared file; 0 where there is none, or one of another volume.
+def read_lease(fd: int, shared_file: SharedFile) -> Lease | None:
+    """The lease under which the run in a shared file was written; None where there is no run of this volume.
 
-    For the owner, who leases above it. Raises OSError.
+    For the owner, who leases above it, and may hold it for readers still. Raises OSError.
     """
     with AlignedBuffer(PAGE_SIZE) as buffer, buffer.view() as view:
         if read_exactly(fd, view, shared_file.offset) < PAGE_SIZE:
-            return 0
+            return None
         try:
             found = parse_index_page(view).identity
         except CorruptData:
-            return 0
-    return found.generation if found.volume == shared_file.volume else 0
+            return None
+    lease = Lease(shared_file, found.generation, found.attempt)
+    return lease if FileIdentity.from_lease(lease) == found else None
 
 
 def _next_block(window: SlidingWindow, verifier: SegmentVerifier, base: int, longest: int) -> Block:

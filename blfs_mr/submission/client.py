@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from blfs_mr.blocking_link import BlockingLink, dial
-from blfs_mr.errors import ConfigError, LinkClosed
+from blfs_mr.errors import ConfigError, FrameTooLarge, LinkClosed, UsageError
 from blfs_mr.model import InputSplit, JobId, JobSpec
 from blfs_mr.wire.messages.base import Heartbeat
 from blfs_mr.wire.messages.client import (
@@ -24,6 +25,9 @@ from blfs_mr.wire.messages.client import (
 
 SILENCE_DEADLINE = 30.0
 """Seconds without a sign of the master after which it counts as gone. It sends one every second or so."""
+
+SIGN_INTERVAL = 0.25
+"""Seconds between signs of life: a fraction of the shortest time after which a master misses them."""
 
 CANCEL_DEADLINE = 5.0
 """Seconds that the master gets to confirm a cancellation; without a word the submitter leaves all the same,
@@ -47,19 +51,30 @@ class Client:
         return self._link.request(DescribeCluster(), expect=ClusterDescription)
 
     def submit(self, spec: JobSpec, splits: tuple[InputSplit, ...]) -> JobId:
-        """Start a job. Raises RequestFailed with the master's reason if it is refused."""
-        self._job = self._link.request(SubmitJob(spec, splits), expect=JobAccepted).job
+        """Start a job. Raises RequestFailed with the master's reason if it is refused, UsageError if it is
+        too large to be sent."""
+        try:
+            self._job = self._link.request(SubmitJob(spec, splits), expect=JobAccepted).job
+        except FrameTooLarge as error:
+            raise UsageError(
+                f"the job file, {len(spec.side_files)} side files and {len(splits)} input splits do not fit "
+                f"into one message ({error}): take larger splits (--split-size), or fewer side files"
+            ) from error
         return self._job
 
     def wait(self, news: News) -> JobEnded:
         """Wait for the job's end; ``news`` hears what happens until then. Raises LinkClosed."""
+        next_sign = 0.0
         while True:
-            match self._link.receive():
-                case JobEnded() as ended:
-                    return ended
-                case Heartbeat():
-                    self._link.send(Heartbeat())
-                case JobProgressed() | AttemptFailed() as message:
+            message = self._link.receive()
+            # The master says something every second, be it a heartbeat: time to show a sign of life, too.
+            if time.monotonic() >= next_sign:
+                next_sign = time.monotonic() + SIGN_INTERVAL
+                self._link.send(Heartbeat())
+            match message:
+                case JobEnded():
+                    return message
+                case JobProgressed() | AttemptFailed():
                     news(message)
 
     def cancel(self) -> None:

@@ -18,11 +18,15 @@ LEAVE_DEADLINE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An embedded cluster that accepts connections. ``slots`` is the total of its workers."""
+    """An embedded cluster that accepts connections. ``slots`` is the total of its workers.
+
+    ``home`` is the folder of all its files, which goes when it goes.
+    """
 
     port: int
     cluster: str
     secret_file: Path
+    home: Path
     slots: int
 
 
@@ -54,7 +58,7 @@ class EmbeddedCluster:
         if "error" in said:
             raise ConfigError(said["error"])
         self._home = Path(said["home"])
-        return Ready(said["port"], said["cluster"], Path(said["secret_file"]), said["slots"])
+        return Ready(said["port"], said["cluster"], Path(said["secret_file"]), self._home, said["slots"])
 
     def close(self) -> None:
         """Let the cluster go; returns when its processes and files are gone."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blfs_mr.errors import OutputError
 from blfs_mr.formats.meta import MetaEntry, write_meta
-from blfs_mr.model import OutputPart
+from blfs_mr.model import UNCOMMITTED, OutputPart
 
 SUCCESS = "_SUCCESS"
 META = ".meta"
@@ -49,6 +49,8 @@ class FolderOutput:
 
     def complete(self, parts: tuple[OutputPart, ...]) -> None:
         """The job is done: say so beside the parts. ``_SUCCESS`` comes last."""
+        # What a worker that died left there; all others have removed their own.
+        shutil.rmtree(self._folder / UNCOMMITTED, ignore_errors=True)
         _write_meta(self._folder / META, parts)
         (self._folder / SUCCESS).touch()
 

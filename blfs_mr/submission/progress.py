@@ -16,15 +16,23 @@ if TYPE_CHECKING:
 LINE_INTERVAL = 5.0
 """Seconds between lines of progress where there is no terminal: a log of a long job stays readable."""
 
+FAILURES_TOLD = 10
+"""Failed attempts of which each has a line; a thousand times the same line would hide the reason."""
+
 
 class Reporter:
-    """Tells of one job. A bar on a terminal, lines elsewhere, failures only when ``quiet``."""
+    """Tells of one job. A bar on a terminal, lines elsewhere, failures only when ``quiet``.
 
-    def __init__(self, quiet: bool) -> None:
+    ``step`` names the job where it is one of several.
+    """
+
+    def __init__(self, quiet: bool, step: str = "") -> None:
         self._quiet = quiet
+        self._step = f"{step}: " if step else ""
         self._bar: tqdm[NoReturn] | None = None
         self._terminal = sys.stderr.isatty()
         self._next_line = time.monotonic() + LINE_INTERVAL
+        self._failures_told = 0
 
     def news(self, message: JobProgressed | AttemptFailed) -> None:
         """Something happened while the job runs."""
@@ -32,9 +40,7 @@ class Reporter:
             case JobProgressed():
                 self._progressed(message)
             case AttemptFailed():
-                then = "it is tried again" if message.will_retry else "the job is given up"
-                summary = message.failure.summary.splitlines()[0]
-                self.say(f"{message.attempt} failed on {message.worker}: {summary}; {then}")
+                self._attempt_failed(message)
 
     def say(self, line: str) -> None:
         """One line on stderr that does not disturb the bar."""
@@ -68,7 +74,9 @@ class Reporter:
         count = ended.counters
         reduces = len(ended.parts)
         failed = f", {ended.attempts_failed} attempts failed" if ended.attempts_failed else ""
-        self.say(f"done in {ended.seconds:.2f} s: {maps} map tasks, {reduces} reduce tasks{failed}")
+        self.say(
+            f"{self._step}done in {ended.seconds:.2f} s: {maps} map tasks, {reduces} reduce tasks{failed}"
+        )
         read = f"{format_size(input_bytes)}, {count.get('map.records_in', 0):,} records"
         self.say(f"  input     {read} -> {count.get('map.records_out', 0):,} pairs")
         self.say(
@@ -83,12 +91,22 @@ class Reporter:
             if name.startswith("user."):
                 self.say(f"  {name.removeprefix('user.')} = {value:,}")
 
+    def _attempt_failed(self, message: AttemptFailed) -> None:
+        self._failures_told += 1
+        if self._failures_told > FAILURES_TOLD and message.will_retry:
+            if self._failures_told == FAILURES_TOLD + 1:
+                self.say("more attempts fail; they are counted, and the last one is told")
+            return
+        then = "it is tried again" if message.will_retry else "the job is given up"
+        summary = message.failure.summary.partition("\n")[0]
+        self.say(f"{message.attempt} failed on {message.worker}: {summary}; {then}")
+
     def _progressed(self, progress: JobProgressed) -> None:
         if self._quiet:
             return
         done = progress.maps_done + progress.reduces_done
         text = (
-            f"map {progress.maps_done}/{progress.maps_total}, "
+            f"{self._step}map {progress.maps_done}/{progress.maps_total}, "
             f"reduce {progress.reduces_done}/{progress.reduces_total}"
         )
         if not self._terminal:

@@ -6,9 +6,11 @@ at fault; what cannot be reported from in here (a signal, ``os._exit``) the work
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
+from blfs_mr import linux
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import (
     BlfsMrError,
@@ -17,18 +19,25 @@ from blfs_mr.errors import (
     LinkClosed,
     OutputError,
     PoolExhausted,
+    UsageError,
     UserCodeError,
     VolumeError,
 )
 from blfs_mr.job import LoadedJob, user_traceback
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobSpec
+from blfs_mr.taskrun.drainer import run_drain
 from blfs_mr.taskrun.mapper import run_map
 from blfs_mr.taskrun.reducer import run_reduce
+from blfs_mr.units import format_size
 from blfs_mr.wire.messages.base import TaskFailed
-from blfs_mr.wire.messages.child import ChildToWorker, RunMapTask, RunReduceTask, WorkerToChild
+from blfs_mr.wire.messages.child import ChildToWorker, RunDrain, RunMapTask, RunReduceTask, WorkerToChild
 
 RECORD_SHOWN = 300
 """Characters of an offending record that a report shows; enough to find it, no more than a few lines."""
+
+HARD_STOP = 2
+"""A task may grow by its memory budget so many times before allocations fail. What this package holds stays
+within the budget; user code may pass it for a moment, but must not push its neighbours out of the node."""
 
 
 class Progress:
@@ -37,6 +46,7 @@ class Progress:
     def __init__(self) -> None:
         self.doing = "task"
         self.culprit: Callable[[], object] | None = None
+        self.writes_to = ""
 
     def describe(self) -> str:
         """The record or key at hand, shortened; empty when there is none."""
@@ -54,27 +64,35 @@ def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec) -> int:
     link = BlockingLink(sock, incoming=WorkerToChild, outgoing=ChildToWorker)
     progress = Progress()
     attempt: AttemptId | None = None
+    linux.limit_memory_growth(HARD_STOP * spec.settings.memory)
     try:
         task = link.receive()
         match task:
+            case RunDrain():
+                return run_drain(task, link)
             case RunMapTask():
                 attempt = task.attempt
+                progress.writes_to = f"volume {task.own_volume.root}"
                 run_map(task, loaded, spec, link, progress)
             case RunReduceTask():
                 attempt = task.attempt
+                progress.writes_to = f"output {os.path.dirname(task.final_path)}, scratch {task.scratch}"
                 run_reduce(task, loaded, spec, link, progress)
     except LinkClosed:
         return 1  # The worker is gone, or has given this attempt up: nobody to tell.
     except BaseException as error:
+        linux.lift_memory_limit()
         if attempt is None:
             raise
-        link.send(TaskFailed(attempt, _failure(error, loaded, progress)))
+        link.send(TaskFailed(attempt, _failure(error, loaded, spec, progress)))
         return 1
     return 0
 
 
-def _failure(error: BaseException, loaded: LoadedJob, progress: Progress) -> Failure:
+def _failure(error: BaseException, loaded: LoadedJob, spec: JobSpec, progress: Progress) -> Failure:
     """Who is to blame, and everything that helps them to mend it."""
+    from traceback import format_exception  # on failure only
+
     summary = f"{type(error).__name__}: {error}"
     match error:
         case UserCodeError():
@@ -86,14 +104,24 @@ def _failure(error: BaseException, loaded: LoadedJob, progress: Progress) -> Fai
             return Failure(FailureKind.DATA, summary)
         case VolumeError() | InputError() | OutputError():
             return Failure(FailureKind.STORAGE, str(error))
+        case UsageError():
+            return Failure(FailureKind.USER_CODE, str(error))
         case BlfsMrError():
             return Failure(FailureKind.INTERNAL, summary)
         case SystemExit():
             summary = f"{progress.doing} called sys.exit({error.code!r}); a task ends by returning"
         case MemoryError():
-            summary = f"{progress.doing} ran out of memory (budget of the task: see `memory`)"
+            summary = (
+                f"{progress.doing} outgrew its memory: the budget of a task is "
+                f"{format_size(spec.settings.memory)}, and this one asked for more than {HARD_STOP} times "
+                "that; hold less at a time, or set `memory` higher"
+            )
         case OSError() if loaded.file.path not in _files_of(error):
-            return Failure(FailureKind.STORAGE, summary)
+            where = error.filename or progress.writes_to
+            return Failure(FailureKind.STORAGE, f"{error.strerror or summary} ({where})")
+        case _ if loaded.file.path not in _files_of(error) and not isinstance(error, TypeError):
+            # Not the user's, who never had a say; but a TypeError may be about what they return or accept.
+            return Failure(FailureKind.INTERNAL, summary, "".join(format_exception(error)))
         case _:
             summary = f"{progress.doing} raised {summary}"
     return Failure(
@@ -103,8 +131,8 @@ def _failure(error: BaseException, loaded: LoadedJob, progress: Progress) -> Fai
 
 def _files_of(error: BaseException) -> set[str]:
     """The source files of the frames that ``error`` passed through."""
-    files, frame = set(), error.__traceback__
-    while frame is not None:
-        files.add(frame.tb_frame.f_code.co_filename)
-        frame = frame.tb_next
+    files, trace = set(), error.__traceback__
+    while trace is not None:
+        files.add(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
     return files

@@ -1,7 +1,7 @@
 """A drain: copy what some partitions need of a map output from shared files to this node's scratch.
 
-When the pool of shared files is short, every worker that reduce tasks are placed on makes such a copy, and the
-shared files are free again. Blocks are verified as they are read and sealed anew for the place where they
+When the pool of shared files is short, every worker that reduce tasks are placed on makes such a copy, and
+the shared files are free again. Blocks are verified as they are read and sealed anew for the place where they
 stand then; a reducer reads the copy as it would have read the original.
 """
 
@@ -53,7 +53,7 @@ def _drained(task: RunDrain) -> MapOutput:
                 raise VolumeError(f"volume {published.lease.shared_file.volume} cannot be reached from here")
             copy = SharedFile(
                 task.scratch.volume,
-                f"shared-{task.output.attempt}-{number:05d}",
+                f"shared-{task.serial:05d}-{number:05d}",
                 0,
                 published.lease.shared_file.size,
             )

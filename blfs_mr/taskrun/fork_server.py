@@ -15,7 +15,7 @@ import types
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from blfs_mr import linux
 from blfs_mr.wire.codec import Envelope, codec_for
@@ -33,12 +33,20 @@ MAX_DESCRIPTORS = 16
 class ForkServer(ABC):
     """Serves the worker at the other end of ``sock`` until that end closes."""
 
+    kills_orphans: ClassVar[bool]
+    """Whether what a child leaves behind is killed when the child ends, or only when this process does.
+
+    An orphan of user code that left its process group may belong to an attempt that still runs; an orphan
+    that has outlived the launcher belongs to nobody.
+    """
+
     def __init__(self, sock: socket.socket, incoming: types.UnionType, outgoing: types.UnionType) -> None:
         self._sock = sock
         self._frames = FrameDecoder()
         self._incoming, self._outgoing = codec_for(incoming), codec_for(outgoing)
         self._descriptors: deque[int] = deque()
         self._children: dict[int, tuple[int, str]] = {}
+        self._orphans: dict[int, int] = {}
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -49,6 +57,8 @@ class ForkServer(ABC):
                 for descriptor, _ in self._poll.poll():
                     if descriptor in self._children:
                         self._reap(descriptor)
+                    elif descriptor in self._orphans:
+                        self._reap_orphan(descriptor)
                     elif not self._receive():
                         self._leave()
         except ConnectionError:
@@ -84,7 +94,7 @@ class ForkServer(ABC):
             os.setpgid(0, 0)
             # Whoever holds these would keep the worker from seeing this process' parent end.
             self._sock.close()
-            for pidfd in self._children:
+            for pidfd in (*self._children, *self._orphans):
                 os.close(pidfd)
             code = body()
         finally:
@@ -115,17 +125,29 @@ class ForkServer(ABC):
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
-        self._reap_orphans()
+        self._look_for_orphans()
         code = os.waitstatus_to_exitcode(status)
         self.send(ChildExited(child, code, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime))
 
-    def _reap_orphans(self) -> None:
-        """Orphans of user code that left their group became children of this process; those that ended are
-        waited for, the others may belong to an attempt that still runs, and are killed at the end."""
-        known = {pid for pid, _ in self._children.values()}
+    def _look_for_orphans(self) -> None:
+        """Processes whose parents have ended became children of this one, a subreaper."""
+        known = {pid for pid, _ in self._children.values()}.union(self._orphans.values())
         for pid in linux.children_of(os.getpid()):
-            if pid not in known:
+            if pid in known:
+                continue
+            if self.kills_orphans:
+                os.kill(pid, signal.SIGKILL)
+                pidfd = os.pidfd_open(pid)
+                self._orphans[pidfd] = pid
+                self._poll.register(pidfd, select.POLLIN)
+            else:
                 os.waitpid(pid, os.WNOHANG)
+
+    def _reap_orphan(self, pidfd: int) -> None:
+        os.waitpid(self._orphans.pop(pidfd), 0)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        self._look_for_orphans()
 
     def _leave(self) -> NoReturn:
         while children := linux.children_of(os.getpid()):

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 
 from blfs_mr.errors import JobFileError
-from blfs_mr.job import LoadedJob, load_job_source
+from blfs_mr.job import LoadedJob, load_job_source, place
 from blfs_mr.model import Failure, FailureKind, JobSpec
 from blfs_mr.taskrun.attempt import run_attempt
 from blfs_mr.taskrun.fork_server import ForkServer
@@ -31,6 +31,8 @@ from blfs_mr.wire.messages.launcher import (
 class Launcher(ForkServer):
     """Serves one worker, for one job."""
 
+    kills_orphans = False
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, WorkerToLauncher, LauncherToWorker)
         self._job: tuple[LoadedJob, JobSpec] | None = None
@@ -47,12 +49,17 @@ class Launcher(ForkServer):
         with open(message.source_path, "rb") as file:
             job_file = replace(message.spec.file, source=file.read())
         try:
+            place(message.spec.side_files, os.path.dirname(message.source_path))
             loaded = load_job_source(job_file)
         except JobFileError as error:
             failure = Failure(FailureKind.USER_CODE, str(error), traceback=error.traceback or "")
             self.send(JobLoadFailed(message.job, failure))
             return
-        self._job = (loaded, message.spec)
+        except OSError as error:
+            failure = Failure(FailureKind.STORAGE, f"the job's side files cannot be placed: {error}")
+            self.send(JobLoadFailed(message.job, failure))
+            return
+        self._job = (loaded, replace(message.spec, side_files=()))  # On disk now: tasks need no copy of them.
         gc.collect()
         gc.freeze()
         self.send(JobLoaded(message.job))

@@ -8,7 +8,7 @@ its file goes on in the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,11 @@ from blfs_mr import linux
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import PoolExhausted, RecordTooLarge, RequestFailed
 from blfs_mr.formats.reading import open_split
-from blfs_mr.job import LoadedJob, instantiate, overrides
+from blfs_mr.job import Job, LoadedJob, instantiate, overrides
 from blfs_mr.model import JobSpec, PublishedFile
 from blfs_mr.shuffle import Batch, EncodedBlock, MapBuffer, encode_in_blocks
+from blfs_mr.shuffle.compression import compressor
+from blfs_mr.shuffle.range_partition import RangePartitioner
 from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.spill.writer import SharedFileWriter
 from blfs_mr.units import format_size
@@ -56,23 +58,26 @@ def run_map(
         records = split.records()
         progress.doing, progress.culprit = "map", lambda: records.current
         pairs = chain.from_iterable(map(job.map, records))
-    buffer = MapBuffer(
-        spec.settings.reduce_tasks,
-        partition=job.partition if overrides(loaded.job_class, "partition") else None,
-        combine=job.combine if overrides(loaded.job_class, "combine") else None,
-        memory=max(spec.settings.memory - linux.resident_bytes() - WRITE_BUFFERS, LEAST_BUFFER),
-        resident=linux.resident_bytes,
-    )
-    volume = open_volume(task.own_volume)
-    output = MapOutputWriter(link, volume, task, spec)
-    while buffer.fill(pairs):
+    buffer = _buffer(job, loaded, spec)
+    output = MapOutputWriter(link, open_volume(task.own_volume), task, spec)
+    try:
+        while buffer.fill(pairs):
+            output.write_run(buffer.drain())
+            # Else what this fill leaves scattered in the allocator counts against the next one.
+            linux.trim_memory()
+        progress.doing, progress.culprit = "cleanup", None
+        job.cleanup()
+        progress.doing = "map"
         output.write_run(buffer.drain())
-    progress.doing, progress.culprit = "cleanup", None
-    job.cleanup()
-    output.write_run(buffer.drain())
+    except BaseException:
+        if (fault := buffer.fault) is not None:
+            method, key = fault
+            progress.doing, progress.culprit = method, lambda: key
+        raise
     files = output.flush()
     counters = {
         "map.records_in": records.count if records is not None else 0,
+        "map.bytes_in": split.length,
         "map.records_out": buffer.records,
         "combine.records_in": buffer.combiner.values_in if buffer.combiner else 0,
         "combine.records_out": buffer.combiner.values_out if buffer.combiner else 0,
@@ -83,6 +88,25 @@ def run_map(
     link.request(PublishMapOutput(task.attempt, files, counters))
 
 
+def _buffer(job: Job, loaded: LoadedJob, spec: JobSpec) -> MapBuffer:
+    """The buffer that takes what this process has left of its memory."""
+    settings, job_class = spec.settings, loaded.job_class
+    partition: Callable[[Any, int], int] | None = None
+    if spec.boundaries:
+        partition = RangePartitioner(spec.boundaries, settings.reduce_tasks)
+    elif overrides(job_class, "partition"):
+        partition = job.partition
+    resident = linux.ResidentMeter()
+    return MapBuffer(
+        settings.reduce_tasks,
+        partition=partition,
+        combine=job.combine if overrides(job_class, "combine") else None,
+        memory=max(settings.memory - resident() - WRITE_BUFFERS, LEAST_BUFFER),
+        resident=resident,
+        order="key-and-value" if settings.sort_values else "key",
+    )
+
+
 class MapOutputWriter:
     """Puts sorted runs into leased shared files, and flushes them all at once."""
 
@@ -90,14 +114,16 @@ class MapOutputWriter:
         self._link, self._volume, self._attempt = link, volume, task.attempt
         self._partitions = spec.settings.reduce_tasks
         self._block_size = spec.settings.block_size
+        self._compress = compressor(spec.settings.compression)
         self._writer: SharedFileWriter | None = None
         self._descriptors: list[int] = []
         self._published: list[PublishedFile] = []
 
-    def write_run(self, run: Iterable[tuple[int, Batch]]) -> None:
-        """Write ``run``, the batches of rising partitions, into shared files of its own."""
-        for partition, batches in groupby(run, key=itemgetter(0)):
-            for block in encode_in_blocks(map(itemgetter(1), batches), self._block_size, MAX_PAYLOAD):
+    def write_run(self, drained: Iterable[tuple[int, Batch]]) -> None:
+        """Write ``drained``, the batches of rising partitions, into shared files of its own."""
+        for partition, batches in groupby(drained, key=itemgetter(0)):
+            run = map(itemgetter(1), batches)
+            for block in encode_in_blocks(run, self._block_size, MAX_PAYLOAD, self._compress):
                 self._append(partition, block)
         self._finish_file()
 

@@ -12,42 +12,78 @@ from collections.abc import Iterator
 
 from xxhash import xxh3_64_intdigest
 
-from blfs_mr.errors import ChecksumMismatch, TruncatedFile
+from blfs_mr.errors import ChecksumMismatch, OutputError, TruncatedFile
 
 _HEADER = struct.Struct("<IQ")
 
-BUFFER_SIZE = 1 << 20
-"""Bytes gathered before a write, and read at once."""
+WRITE_SIZE = 1 << 20
+"""Bytes gathered before a write. One run is written at a time."""
+
+READ_SIZE = 64 << 10
+"""Bytes read at once. Many runs are read at a time; the kernel reads ahead into the page cache, which is not the
+task's memory, so a larger buffer would save system calls only."""
 
 
 class ScratchRun:
-    """Written once from front to back, then read from front to back. OSError where the disk is full."""
+    """Written once from front to back, then read from front to back.
+
+    Raises OutputError where the disk is full, or fails.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._file = open(path, "wb", buffering=BUFFER_SIZE)  # noqa: SIM115 - closed by finish
-        self._size = 0
+        self.size = self.records = self.largest = 0
+        try:
+            self._file = open(path, "wb", buffering=WRITE_SIZE)  # noqa: SIM115 - closed by finish
+        except OSError as error:
+            raise self._failed("made", error) from error
 
-    def append(self, payload: bytes) -> None:
+    def append(self, payload: bytes | memoryview, records: int) -> None:
         """One more block."""
-        self._file.write(_HEADER.pack(len(payload), xxh3_64_intdigest(payload)))
-        self._file.write(payload)
-        self._size += _HEADER.size + len(payload)
+        length = len(payload)
+        try:
+            self._file.write(_HEADER.pack(length, xxh3_64_intdigest(payload)))
+            self._file.write(payload)
+        except OSError as error:
+            raise self._failed("written", error) from error
+        self.size += _HEADER.size + length
+        self.records += records
+        self.largest = max(self.largest, length)
 
-    def finish(self) -> int:
-        """No more blocks come; the bytes written."""
+    def finish(self) -> None:
+        """No more blocks come."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed("written", error) from error
+
+    def discard(self) -> None:
+        """Nothing of it is wanted."""
         self._file.close()
-        return self._size
+        os.unlink(self.path)
 
     def payloads(self) -> Iterator[bytes]:
-        """The blocks, each verified; the file is deleted as soon as it is open."""
-        with open(self.path, "rb", buffering=BUFFER_SIZE) as file:
-            os.unlink(self.path)
-            while header := file.read(_HEADER.size):
-                length, checksum = _HEADER.unpack(header)
-                payload = file.read(length)
-                if len(payload) != length:
-                    raise TruncatedFile(f"{self.path} ends {length - len(payload)} bytes early")
-                if xxh3_64_intdigest(payload) != checksum:
-                    raise ChecksumMismatch(f"a block of {self.path} is not what was written")
-                yield payload
+        """The blocks, each verified; the file is deleted as soon as it is open.
+
+        Raises ChecksumMismatch or TruncatedFile for what is not what was written.
+        """
+        try:
+            with open(self.path, "rb", buffering=READ_SIZE) as file:
+                os.unlink(self.path)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                left = self.size
+                while left:
+                    header = file.read(_HEADER.size)
+                    length, checksum = _HEADER.unpack(header) if len(header) == _HEADER.size else (left, 0)
+                    payload = file.read(length)
+                    left -= len(header) + len(payload)
+                    if len(payload) != length or left < 0:
+                        raise TruncatedFile(f"{self.path} does not end where it was written to end")
+                    if xxh3_64_intdigest(payload) != checksum:
+                        raise ChecksumMismatch(f"a block of {self.path} is not what was written")
+                    yield payload
+        except OSError as error:
+            raise self._failed("read", error) from error
+
+    def _failed(self, what: str, error: OSError) -> OutputError:
+        return OutputError(f"the scratch file {self.path} cannot be {what}: {error.strerror}")

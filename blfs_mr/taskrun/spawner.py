@@ -25,6 +25,8 @@ from blfs_mr.wire.messages.launcher import ForkLauncher, ForkSpawner, SpawnerToW
 class Spawner(ForkServer):
     """Serves one worker."""
 
+    kills_orphans = True
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, WorkerToSpawner, SpawnerToWorker)
 

@@ -13,14 +13,14 @@ from typing import Self
 
 from blfs_mr.errors import VolumeBusy, VolumeError
 from blfs_mr.linux import PAGE, lock_exclusive, open_direct, supports_direct_io
-from blfs_mr.model import SharedFile, VolumeAccess, VolumeId, VolumeLayout, WorkerName
-from blfs_mr.spill.reader import read_generation
+from blfs_mr.model import Lease, SharedFile, VolumeAccess, VolumeId, VolumeLayout, WorkerName
+from blfs_mr.spill.reader import read_lease
 
 MANIFEST = "volume.json"
 LOCK = "volume.lock"
 MANIFEST_FORMAT = 1
 
-_NAME = re.compile(r"shared-[0-9]{5}")
+_NAME = re.compile(r"shared-[0-9-]{1,32}")
 
 MAX_SHARED_FILES = 100_000
 """Files of one volume: more would fit neither the five digits of their names nor one folder's comfort."""
@@ -133,13 +133,13 @@ class OwnedDirectoryVolume(DirectoryVolume):
     def shared_files(self) -> tuple[SharedFile, ...]:
         return self._files
 
-    def highest_generation(self, shared_file: SharedFile) -> int:
+    def last_lease(self, shared_file: SharedFile) -> Lease | None:
         try:
             fd = self.open_for_read(shared_file)
         except FileNotFoundError:
-            return 0
+            return None
         try:
-            return read_generation(fd, shared_file)
+            return read_lease(fd, shared_file)
         finally:
             os.close(fd)
 

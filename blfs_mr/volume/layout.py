@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from blfs_mr.errors import VolumeError
-from blfs_mr.model import SharedFile, VolumeAccess, VolumeLayout
+from blfs_mr.model import Lease, SharedFile, VolumeAccess, VolumeLayout
 from blfs_mr.volume.directory import DirectoryVolume
 
 
@@ -50,8 +50,8 @@ class OwnedVolume(Volume, Protocol):
     def shared_files(self) -> tuple[SharedFile, ...]:
         """All shared files, always in the same order."""
 
-    def highest_generation(self, shared_file: SharedFile) -> int:
-        """The generation in the file's header, 0 where none of this volume is; later leases go above it."""
+    def last_lease(self, shared_file: SharedFile) -> Lease | None:
+        """The lease in the file's header, None where none of this volume is; later ones go above it."""
 
 
 def open_volume(access: VolumeAccess) -> Volume:

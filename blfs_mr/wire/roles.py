@@ -1,12 +1,8 @@
-"""Who may connect to the master, and which messages each may send and receive."""
+"""Who may connect to the master."""
 
 from __future__ import annotations
 
 import enum
-import types
-
-from blfs_mr.wire.messages.client import ClientToMaster, MasterToClient
-from blfs_mr.wire.messages.worker import MasterToWorker, WorkerToMaster
 
 
 class Role(enum.StrEnum):
@@ -14,13 +10,3 @@ class Role(enum.StrEnum):
 
     WORKER = "worker"
     CLIENT = "client"
-
-
-TO_MASTER: dict[Role, types.UnionType] = {
-    Role.WORKER: WorkerToMaster,
-    Role.CLIENT: ClientToMaster,
-}
-FROM_MASTER: dict[Role, types.UnionType] = {
-    Role.WORKER: MasterToWorker,
-    Role.CLIENT: MasterToClient,
-}

@@ -6,56 +6,63 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import click
 
-from . import start_up, wordcount
-from .harness import FEWEST_ROUNDS, Comparison, Report, describe_machine, measure
-from .processes import REPOSITORY, CommandFailed, none_left_behind
+from blfs_mr.units import parse_size
 
-BENCHMARKS: dict[str, Callable[[], AbstractContextManager[list[Comparison]]]] = {
-    "start-up": start_up.comparisons,
-    "wordcount": wordcount.comparisons,
+from . import page, shuffle_io, sort, start_up, wordcount
+from .harness import FEWEST_ROUNDS, Comparison, Report, measure
+from .processes import CommandFailed, none_left_behind
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """``comparisons`` makes the rows for a size in bytes: the usual one, or the one that ``all`` takes."""
+
+    comparisons: Callable[[int], AbstractContextManager[list[Comparison]]]
+    usual_size: int
+    size_in_all: int
+
+
+BENCHMARKS = {
+    "start-up": Benchmark(lambda _size: start_up.comparisons(), 0, 0),
+    "wordcount": Benchmark(wordcount.comparisons, wordcount.TEXT_SIZE, 1 << 30),
+    "sort": Benchmark(sort.comparisons, sort.DEFAULT_SIZE, sort.DEFAULT_SIZE),
+    "shuffle-io": Benchmark(shuffle_io.comparisons, shuffle_io.DEFAULT_SIZE, shuffle_io.DEFAULT_SIZE),
 }
-
-PAGE = REPOSITORY / "docs" / "benchmarks.md"
-
-PREFACE = """# Benchmarks
-
-Written by `python -m tests.bench all`. A ratio says how many times faster than the reference we are: above 1
-is faster. Times mean little by themselves, since they are of this one machine; the ratios are the figures.
-"""
 
 
 @click.command
 @click.argument("name", type=click.Choice([*BENCHMARKS, "all"]))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (a list of them for all).")
 @click.option("--rounds", type=click.IntRange(FEWEST_ROUNDS), default=FEWEST_ROUNDS, show_default=True)
-def main(name: str, as_json: bool, rounds: int) -> None:
+@click.option("--size", metavar="SIZE", help="Bytes of input, such as 1GiB, instead of the usual ones.")
+def main(name: str, as_json: bool, rounds: int, size: str | None) -> None:
     """Run the benchmark NAME; all runs every one and writes docs/benchmarks.md."""
     try:
+        asked = parse_size(size) if size else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+    reports: list[Report] = []
+    try:
         with none_left_behind():
-            reports = [_run(each, rounds) for each in BENCHMARKS if name in (each, "all")]
+            for each, benchmark in BENCHMARKS.items():
+                if name in (each, "all"):
+                    usual = benchmark.size_in_all if name == "all" else benchmark.usual_size
+                    with benchmark.comparisons(asked or usual) as comparisons:
+                        reports.append(measure(each, comparisons, rounds))
     except CommandFailed as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     if name == "all":
-        PAGE.write_text(_page(reports))
+        page.write(reports)
     if as_json:
         objects = [report.as_json() for report in reports]
         print(json.dumps(objects if name == "all" else objects[0], indent=2))
     else:
         print("\n".join(report.as_markdown() for report in reports), end="")
-
-
-def _run(name: str, rounds: int) -> Report:
-    with BENCHMARKS[name]() as comparisons:
-        return measure(name, comparisons, rounds)
-
-
-def _page(reports: list[Report]) -> str:
-    machine = [f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items()]
-    return "\n".join([PREFACE, *machine, "", *(report.as_markdown() for report in reports)])
 
 
 if __name__ == "__main__":

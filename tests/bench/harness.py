@@ -19,6 +19,11 @@ from typing import Any
 FEWEST_ROUNDS = 5
 """With fewer, one disturbed round could be the median's neighbour on both sides."""
 
+TABLE_HEAD = (
+    "| benchmark | case | ours | reference | ratio | goal | met |",
+    "|---|---|---|---|---|---|---|",
+)
+
 Measure = Callable[[], float]
 """Does the work once and returns the seconds it took."""
 
@@ -27,7 +32,8 @@ Measure = Callable[[], float]
 class Comparison:
     """One row to be measured. ``goal`` is the least ratio that is good enough (above 1: we are faster).
 
-    ``unavailable`` says why the reference cannot run here; the row is then skipped by that name.
+    With ``size``, the bytes that either side moves, its figures are bytes per second instead of seconds.
+    ``unavailable`` says why it cannot be measured here; the row is then skipped by that name.
     """
 
     case: str
@@ -36,24 +42,36 @@ class Comparison:
     reference_name: str
     goal: float
     unavailable: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The seconds of all rounds of one side."""
+    """The seconds of all rounds of one side; with ``size``, told as bytes per second."""
 
     seconds: tuple[float, ...]
+    size: int = 0
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
 
     def as_json(self) -> dict[str, Any]:
-        spread = [round(min(self.seconds), 4), round(max(self.seconds), 4)]
-        return {"seconds": {"median": round(self.median, 4), "spread": spread}}
+        if self.size:
+            rates = [round(self.size / seconds) for seconds in self._figures()]
+            return {"bytes_per_second": {"median": rates[0], "spread": sorted(rates[1:])}}
+        middle, *spread = [round(seconds, 4) for seconds in self._figures()]
+        return {"seconds": {"median": middle, "spread": spread}}
 
     def __str__(self) -> str:
-        return f"{self.median:.3f} s ({min(self.seconds):.3f} to {max(self.seconds):.3f})"
+        if self.size:
+            middle, best, worst = (self.size / seconds / 1e6 for seconds in self._figures())
+            return f"{middle:.0f} MB/s ({worst:.0f} to {best:.0f})"
+        middle, least, most = self._figures()
+        return f"{middle:.3f} s ({least:.3f} to {most:.3f})"
+
+    def _figures(self) -> tuple[float, float, float]:
+        return self.median, min(self.seconds), max(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +105,24 @@ class Report:
         return {"name": self.name, "machine": describe_machine(), "rounds": self.rounds, "rows": rows}
 
     def as_markdown(self) -> str:
-        lines = [
-            f"## {self.name}",
-            "",
-            f"Medians of {self.rounds} alternating rounds, with the least and the greatest.",
-            "",
-            "| case | ours | reference | ratio | goal | met |",
-            "|---|---|---|---|---|---|",
-        ]
+        return "\n".join([*TABLE_HEAD, *self.table_rows()]) + "\n"
+
+    def table_rows(self) -> list[str]:
+        """The lines of this report in a table under TABLE_HEAD."""
+        lines: list[str] = []
         for row in self.rows:
             if isinstance(row, Row):
                 comparison = row.comparison
                 lines.append(
-                    f"| {comparison.case} | {row.ours} | {comparison.reference_name}: {row.reference} "
+                    f"| {self.name} | {comparison.case} | {row.ours} | {comparison.reference_name}: {row.reference} "
                     f"| {row.ratio:.2f} | {comparison.goal:.2f} | {'yes' if row.met else 'no'} |"
                 )
             else:
-                lines.append(f"| {row.case} | skipped: {row.unavailable} | {row.reference_name} | | | |")
-        return "\n".join(lines) + "\n"
+                lines.append(
+                    f"| {self.name} | {row.case} | skipped: {row.unavailable} | {row.reference_name} "
+                    f"| | {row.goal:.2f} | |"
+                )
+        return lines
 
 
 def measure(name: str, comparisons: Sequence[Comparison], rounds: int) -> Report:
@@ -142,7 +160,8 @@ def _measure(comparison: Comparison, rounds: int) -> Row:
         for work, seconds in turns:
             seconds.append(work())
         turns.reverse()
-    return Row(comparison, Times(tuple(ours)), Times(tuple(reference)))
+    size = comparison.size
+    return Row(comparison, Times(tuple(ours), size), Times(tuple(reference), size))
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

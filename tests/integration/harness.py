@@ -63,10 +63,12 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def listening_ports() -> set[int]:
-    """The TCP ports of this host that somebody listens on (proc(5), net/tcp: state 0A)."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+def listening() -> dict[str, str]:
+    """The sockets of this host that listen, by inode, with their addresses (proc(5), net/tcp: state 0A)."""
+    lines = [
+        line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {row[9]: row[1] for row in map(str.split, lines) if row[3] == "0A"}
 
 
 def free_port() -> int:
@@ -166,6 +168,15 @@ class Stage:
     def processes(self) -> dict[int, str]:
         """Everything that this test has started and that lives."""
         return marked(self.mark)
+
+    def listening(self) -> dict[str, str]:
+        """The listening sockets of this test's processes, with their addresses."""
+        held = set()
+        for pid in self.processes():
+            for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+                with contextlib.suppress(OSError):
+                    held.add(os.readlink(descriptor))
+        return {inode: address for inode, address in listening().items() if f"socket:[{inode}]" in held}
 
     def left_behind(self) -> tuple[dict[int, str], list[str]]:
         """What must be empty after a run: processes, and what stands in the temporary folder."""
@@ -293,6 +304,61 @@ class Daemons:
                 stderr=log,
             )
         return self.processes[name]
+
+
+HELD = """
+    import os, time
+    class Held(Job):
+        '''Counts lines; each attempt waits for the gate, once it has said that it is there.'''
+        gate = Param(str)
+        method = Param(str, default="map")
+        def wait(self, method):
+            if self.method == method and os.path.exists(self.gate):
+                open(f"{self.gate}.{os.getpid()}", "w").close()
+                while os.path.exists(self.gate):
+                    time.sleep(0.005)
+        def map(self, record):
+            self.wait("map")
+            yield record, 1
+        def reduce(self, key, values):
+            self.wait("reduce")
+            yield key, sum(values)
+"""
+
+
+class HeldJob:
+    """A job whose attempts run, and go on only when the gate opens."""
+
+    def __init__(self, start: Callable[..., Submitter], folder: Path, *options: object, attempts: int = 2) -> None:
+        self.output = folder / "held-out"
+        self._gate = folder / "gate"
+        self._gate.touch()
+        source = folder / "held.txt"
+        source.write_text("".join(f"line {number % 50}\n" for number in range(1000)))
+        self.expected = sorted(f"line {number}\t20\n".encode() for number in range(50))
+        job = write_job(folder, HELD, "held.py")
+        self.submitter: Submitter = start(
+            job, source, "-p", f"gate={self._gate}", "--split-size", "2KiB", "-o", self.output, *options
+        )
+        wait_for(lambda: len(self.pids()) >= attempts, f"{attempts} attempts run")
+
+    def pids(self) -> list[int]:
+        """The task processes that wait, or have waited."""
+        return [int(path.suffix[1:]) for path in self._gate.parent.glob("gate.*")]
+
+    def open(self) -> None:
+        """Let all attempts go on, also those to come."""
+        self._gate.unlink()
+
+    def ends_well(self) -> str:
+        """Open the gate; the result is right. What was said."""
+        self.open()
+        ended = self.submitter.wait()
+        assert ended.code == 0, ended.stderr
+        assert lines_of(self.output) == self.expected
+        kept = {path.name for path in self.output.iterdir() if not path.name.startswith("part-")}
+        assert kept == {".meta", "_SUCCESS"}
+        return ended.stderr
 
 
 def _command_of_parent(pid: int) -> str:

@@ -6,13 +6,24 @@ import hashlib
 import os
 import secrets
 import socket
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import DEADLINE, EXAMPLES, WORDCOUNT, Daemons, Stage, lines_of, write_job
+from tests.integration.harness import (
+    DEADLINE,
+    EXAMPLES,
+    WORDCOUNT,
+    Daemons,
+    Stage,
+    lines_of,
+    wait_for,
+    write_job,
+)
 
 JOB_FILES = {
     "syntax error": ("class Broken(Job):\n    def map(self, record)\n        pass\n", "line 3: expected ':'"),
@@ -49,6 +60,17 @@ def test_a_job_file_that_cannot_be_used_is_explained(stage: Stage, source: Path,
     assert "blfs_mr/" not in ended.stderr.replace("blfs_mr.Job", "")
     assert not (stage.folder / "out").exists()
     assert stage.left_behind() == ({}, [])
+
+
+def test_a_refusal_does_not_wait_for_the_cluster_that_was_about_to_start(stage: Stage, source: Path) -> None:
+    job = write_job(stage.folder, JOB_FILES["no job"][0])
+    seconds = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert stage.submit(job, source).code == 2
+        seconds.append(time.monotonic() - began)
+    # Daemons that did not hear that it is over are killed after 5 s.
+    assert statistics.median(seconds) < 4
 
 
 def test_a_job_file_that_raises_shows_the_users_own_traceback(stage: Stage, source: Path) -> None:
@@ -187,8 +209,6 @@ def test_garbage_on_the_masters_port_disturbs_no_job(shared_daemons: Daemons, so
                 yield record, 1
             def reduce(self, key, values): yield key, sum(values)
         """)  # fmt: skip
-    from tests.integration.harness import wait_for
-
     submitter = shared_daemons.start(job, source, "-p", f"hold={hold}", "-o", tmp_path / "out")
     wait_for(hold.exists, "the map runs")
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100_000, b"\x00\x00\x00\x01\xc1", b"", b"\x00\x00"):

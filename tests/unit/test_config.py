@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from blfs_mr.config import Config, load_config, parse_address
+from blfs_mr.client_config import load_client_config, parse_address
+from blfs_mr.config import Config, load_config
 from blfs_mr.errors import ConfigError
 
 ENVIRONMENT = {"HOME": "/home/ada"}
@@ -237,3 +238,33 @@ def test_an_address_is_a_host_and_a_port(text: str, address: tuple[str, int]) ->
 def test_what_lacks_host_or_port_is_no_address(text: str) -> None:
     with pytest.raises(ConfigError, match="give HOST:PORT"):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        'home = "/var/lib/blfs"',
+        'home = "~/state"\nsecret_file = "{home}/key"',
+        'secret_file = "/etc/blfs/secret"\n[cluster]\nid = "lab-2"',
+        '[cluster]\nid = "lab-2"\n[master]\nport = 7071',
+    ],
+)
+def test_a_submitter_reads_the_same_cluster_and_secret_as_the_daemons(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    environment = {"HOME": "/home/ada", "XDG_STATE_HOME": "/home/ada/.state"}
+    for source in (path, None):
+        config = load_config(source, environment)
+        client = load_client_config(source, environment)
+        assert (client.cluster, client.secret_path) == (config.cluster.id, config.secret_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["secret_file = 1", "cluster = 3", "[cluster]\nid = []", "home = true", "x = "]
+)
+def test_a_submitter_refuses_values_that_are_of_no_use_to_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.toml"):
+        load_client_config(path, {"HOME": "/home/ada"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.errors import OutputError, UsageError
-from blfs_mr.generate import generate_text
+from blfs_mr.generate import generate_records, generate_text
 
 
 def test_the_text_has_the_size_up_to_a_part_of_a_word(tmp_path: Path) -> None:
@@ -77,6 +77,21 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_arguments_that_make_no_text_are_refused(tmp_path: Path, arguments: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         generate_text(tmp_path / "text", **({"size": 100} | arguments))  # type: ignore[arg-type]
+
+
+def test_records_are_100_bytes_each_and_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    for size in (0, 99, 100, 2_500_050):
+        assert generate_records(tmp_path / str(size), size) == size // 100 * 100
+    data = (tmp_path / "2500050").read_bytes()
+    records = [data[start : start + 100] for start in range(0, len(data), 100)]
+    assert [int(record[10:42], 16) for record in records] == list(range(25_000))
+    assert len({record[:10] for record in records}) == 25_000
+    generate_records(tmp_path / "again", 2_500_050)
+    assert (tmp_path / "again").read_bytes() == data
+    generate_records(tmp_path / "other", 2_500_050, seed=1)
+    assert (tmp_path / "other").read_bytes() != data
+    with pytest.raises(UsageError):
+        generate_records(tmp_path / "negative", -1)
 
 
 GOLDEN = "dda72d4b42a91bdbddb30997da3ef98c869ff4f7b8f3f31d016ce652c4d37365"

@@ -46,9 +46,10 @@ class RunReduceTask(Message):
 class RunDrain(Message):
     """The first message to a drain child: copy the segments of ``partitions`` of ``output`` to ``scratch``.
 
-    ``volumes`` are those that the output lies on.
+    ``volumes`` are those that the output lies on. ``serial`` tells the job's drains on this worker apart.
     """
 
+    serial: int
     output: MapOutput
     volumes: tuple[VolumeAccess, ...]
     partitions: tuple[int, ...]

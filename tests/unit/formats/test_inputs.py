@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from blfs_mr.errors import InputError, UsageError
 from blfs_mr.formats import inputs as inputs_module
 from blfs_mr.formats.inputs import InputFile, default_split_size, expand_inputs, make_splits
-from blfs_mr.formats.reading import INPUT_FORMATS, LineFormat
 
 MIB = 1024 * 1024
 
@@ -124,14 +124,31 @@ def test_a_compressed_file_is_one_split_and_an_empty_one_none() -> None:
     assert [(split.path, split.length) for split in make_splits(files, 10)] == [("/a.gz", 1000)]
 
 
-def test_a_format_that_cannot_be_entered_in_the_middle_is_not_divided(
+def test_a_format_that_cannot_be_entered_in_the_middle_is_not_divided() -> None:
+    assert len(make_splits([InputFile("/a", 1000, 0)], 10, "csv:multiline")) == 1
+    whole = make_splits([InputFile("/a", 1000, 0), InputFile("/b", 0, 0)], 10, "file")
+    assert [(split.path, split.length) for split in whole] == [("/a", 1000), ("/b", 0)]
+
+
+@given(records=st.integers(0, 200), size=st.integers(1, 50), split_size=st.integers(1, 3000))
+def test_splits_of_fixed_size_records_hold_whole_records(records: int, size: int, split_size: int) -> None:
+    splits = make_splits([InputFile("/a", records * size, 0)], split_size, f"binary:{size}")
+    assert sum(split.length for split in splits) == records * size
+    assert all(split.offset % size == split.length % size == 0 < split.length for split in splits)
+
+
+def test_a_file_that_is_no_whole_number_of_records_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"/odd of 1001 bytes .* whole records of 100"):
+        make_splits([InputFile("/odd", 1001, 0)], 1 << 20, "binary:100")
+    make_splits([InputFile("/compressed.gz", 1001, 0)], 1 << 20, "binary:100")
+
+
+def test_a_compression_that_cannot_be_read_here_is_refused_with_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Whole(LineFormat):
-        divisible = False
-
-    monkeypatch.setitem(INPUT_FORMATS, "whole", Whole())
-    assert len(make_splits([InputFile("/a", 1000, 0)], 10, "whole")) == 1
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(InputError, match=r"/a\.zst .*blfs-mr\[compression\]"):
+        make_splits([InputFile("/a.zst", 10, 0)], 10)
 
 
 def test_splits_that_make_no_sense_are_refused() -> None:

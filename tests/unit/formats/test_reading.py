@@ -134,8 +134,8 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(
 
 
 def test_an_unknown_format_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'csv'; there are: lines"):
-        open_split(InputSplit("/x", 0, 1), "csv")
+    with pytest.raises(UsageError, match="'xml'; there are: lines, jsonl, csv"):
+        open_split(InputSplit("/x", 0, 1), "xml")
 
 
 def test_the_cursor_knows_the_record_handed_out_last() -> None:

@@ -19,7 +19,7 @@ from blfs_mr.linux import open_direct, supports_direct_io
 from blfs_mr.model import AttemptId, JobId, Lease, SharedFile, TaskId, TaskKind, VolumeId
 from blfs_mr.spill.buffers import BufferPool, PendingRead
 from blfs_mr.spill.format import header_digest
-from blfs_mr.spill.reader import READS_AGAIN, SegmentReader, read_generation
+from blfs_mr.spill.reader import READS_AGAIN, SegmentReader, read_lease
 from blfs_mr.spill.writer import SharedFileWriter
 
 if TYPE_CHECKING:
@@ -352,12 +352,12 @@ def test_an_error_of_the_device_keeps_its_number_and_tells_the_place(
 def test_the_generation_of_a_file_is_that_of_its_header(disk: Disk) -> None:
     lease = disk.lease(generation=41)
     os.ftruncate(disk.fd, 8192)
-    assert read_generation(disk.fd, lease.shared_file) == 0
+    assert read_lease(disk.fd, lease.shared_file) is None
     disk.write(lease, [])
-    assert read_generation(disk.fd, lease.shared_file) == 41
-    assert read_generation(disk.fd, replace(lease.shared_file, volume=VolumeId("ff" * 16))) == 0
+    assert read_lease(disk.fd, lease.shared_file) == lease
+    assert read_lease(disk.fd, replace(lease.shared_file, volume=VolumeId("ff" * 16))) is None
     os.ftruncate(disk.fd, 0)
-    assert read_generation(disk.fd, lease.shared_file) == 0
+    assert read_lease(disk.fd, lease.shared_file) is None
 
 
 def hex_dump(data: bytes) -> str:

@@ -1,0 +1,85 @@
+"""What a submitter has to know of the configuration: the cluster's id, and where its secret is.
+
+Two values of ``config.toml``, read without the models of ``blfs_mr.config``, with which daemons check the
+whole file: loading those would take longer than all else that a submission does before its job runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blfs_mr.errors import ConfigError
+
+CONFIG_VARIABLE = "BLFS_MR_CONFIG"
+"""The environment variable that names the configuration where no option does."""
+
+DEFAULT_CLUSTER = "blfs-mr"
+DEFAULT_SECRET = "{home}/secret"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """How a submitter proves itself to a master."""
+
+    cluster: str
+    secret_path: Path
+
+
+def load_client_config(path: Path | None, environment: Mapping[str, str]) -> ClientConfig:
+    """From the file at ``path``, else the one that ``BLFS_MR_CONFIG`` names, else the defaults.
+
+    Raises ConfigError for a file that cannot be read, and for these two values if they are of no use.
+    """
+    path = config_path(path, environment)
+    given = {} if path is None else read_toml(path)
+    home = given.get("home", default_home(environment))
+    section = given.get("cluster", {})
+    cluster = section.get("id", DEFAULT_CLUSTER) if isinstance(section, dict) else None
+    secret = given.get("secret_file", DEFAULT_SECRET)
+    for key, value in (("home", home), ("cluster.id", cluster), ("secret_file", secret)):
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {key} = {value!r}; allowed: text")
+    user_home = environment.get("HOME") or os.path.expanduser("~")
+    expanded = secret.replace("{home}", home)
+    if expanded.startswith("~/"):
+        expanded = user_home + expanded[1:]
+    return ClientConfig(str(cluster), Path(expanded))
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """The host and port of ``HOST:PORT``; an IPv6 host may stand in brackets. Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{text!r} is no address: give HOST:PORT with a port from 1 to 65535")
+    return host, int(port)
+
+
+def config_path(path: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The configuration file to use: ``path``, else what the environment names, else none."""
+    if path is None and environment.get(CONFIG_VARIABLE):
+        return Path(environment[CONFIG_VARIABLE])
+    return path
+
+
+def default_home(environment: Mapping[str, str]) -> str:
+    """Where a cluster keeps its state unless it is told otherwise."""
+    # The base directory specification says to ignore relative paths in its variables.
+    state = environment.get("XDG_STATE_HOME", "")
+    return f"{state if state.startswith('/') else '~/.local/state'}/blfs-mr"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file at ``path``. Raises ConfigError when it cannot be read or is no TOML."""
+    import tomllib  # A submission without a configuration file does not pay for it.
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error

@@ -1,0 +1,59 @@
+"""The partitioner of a totally ordered job: partition by partition, keys rise from one output part to the next.
+
+*Boundaries* are keys that divide all keys into ranges, found from a sample before the job starts. Partition
+``i`` takes the keys from boundary ``i - 1`` up to, not including, boundary ``i``; equal keys so always meet.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Any
+
+from blfs_mr.errors import BadBlock, InternalError
+from blfs_mr.shuffle.batch import Batch
+from blfs_mr.shuffle.columns import decode_batch, encode_batch
+from blfs_mr.shuffle.order import argsort, refuse
+
+
+def choose_boundaries(sampled_keys: Collection[Any], partitions: int) -> list[Any]:
+    """At most ``partitions`` - 1 rising keys that divide the sample into parts of about one size.
+
+    Fewer where keys repeat so often that one fills several parts. Raises :class:`KeysNotComparable`.
+    """
+    keys = list(sampled_keys)
+    ordered = list(map(keys.__getitem__, argsort(keys)))
+    chosen = [ordered[part * len(ordered) // partitions] for part in range(1, partitions) if ordered]
+    distinct = chosen[:1] + [after for before, after in pairwise(chosen) if before != after]
+    # A boundary at the least key would leave the first partition empty.
+    return distinct[1:] if distinct and distinct[0] == ordered[0] else distinct
+
+
+def encode_boundaries(keys: Collection[Any]) -> bytes:
+    """The bytes in which boundaries travel with a job."""
+    return encode_batch(Batch(list(keys), None, [None] * len(keys)))
+
+
+class RangePartitioner:
+    """In the place of a job's ``partition(key, partitions)``.
+
+    Raises :class:`InternalError` for bytes that are no boundaries, or too many for ``partitions``.
+    """
+
+    def __init__(self, boundaries: bytes, partitions: int) -> None:
+        try:
+            self._boundaries = decode_batch(boundaries).keys
+        except BadBlock as error:
+            raise InternalError(f"the boundaries of the job's partitions cannot be read: {error}") from error
+        if len(self._boundaries) >= partitions:
+            raise InternalError(f"{len(self._boundaries)} boundaries do not divide {partitions} partitions")
+
+    def __call__(self, key: Any, partitions: int) -> int:
+        """The partition of ``key``. Raises :class:`KeysNotComparable`."""
+        try:
+            return bisect_right(self._boundaries, key)
+        except TypeError:
+            if key in self._boundaries:  # None has no order, not even to itself
+                return self._boundaries.index(key) + 1
+            refuse([*self._boundaries, key], paired=False)

@@ -1,0 +1,193 @@
+"""Running a program: a cluster, an output, and the steps one after the other.
+
+What a step hands to the next one never leaves the cluster. Its parts stay where they were written, and are
+removed once they were read, or when anything fails. In an embedded cluster they are in its own folder, which
+goes with it whatever happens to this process; else inside the output's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blfs_mr import linux
+from blfs_mr.client_config import load_client_config, parse_address
+from blfs_mr.errors import JobFailed, OutputError, UsageError
+from blfs_mr.formats.inputs import InputFile
+from blfs_mr.model import JobSpec, OutputPart
+from blfs_mr.submission.boundaries import find_boundaries
+from blfs_mr.submission.client import Client, read_secret
+from blfs_mr.submission.embedded import EmbeddedCluster
+from blfs_mr.submission.output import FolderOutput, NamedOutput, Output, StandardOutput
+from blfs_mr.submission.program import Program, Step, load_program
+from blfs_mr.submission.progress import Reporter
+from blfs_mr.submission.request import Submission
+from blfs_mr.submission.specs import job_settings, split_input
+from blfs_mr.wire.messages.client import ClusterDescription, JobEnded
+
+BETWEEN_STEPS = "records"
+"""The format in which a step hands its pairs to the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster to run on: how to connect, what there is, its slots, and a folder that goes when it goes."""
+
+    connect: Callable[[], Client]
+    description: ClusterDescription
+    slots: int
+    folder: Path | None
+
+    @property
+    def shares_this_host(self) -> bool:
+        """Whether master and workers all run here."""
+        here = linux.host_identity()
+        return (
+            all(worker.host == here for worker in self.description.workers) and self.description.host == here
+        )
+
+
+def run(submission: Submission) -> None:
+    """Run the program to its end. Raises UsageError, JobFailed, or another BlfsMrError."""
+    with ExitStack() as stack:
+        program, cluster = _start(submission, stack)
+        with _output(submission, cluster) as output:
+            _run_steps(submission, program, cluster, output)
+
+
+def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
+    """Load the program, while an embedded cluster starts if that is what it runs on."""
+    if submission.master is None:
+        embedded = EmbeddedCluster(submission.config, submission.workers, submission.slots)
+        stack.callback(embedded.close)
+        program = load_program(submission)
+        ready = embedded.ready()
+        host, port, cluster, secret_file = "127.0.0.1", ready.port, ready.cluster, ready.secret_file
+        slots: int | None = ready.slots
+        folder: Path | None = ready.home
+    else:
+        if submission.workers or submission.slots:
+            raise UsageError("--workers and --slots are for the embedded cluster, not for --master")
+        config = load_client_config(submission.config, os.environ)
+        host, port = parse_address(submission.master)
+        program = load_program(submission)
+        cluster, secret_file = config.cluster, config.secret_path
+        slots = folder = None
+
+    def connect() -> Client:
+        return Client(host, port, cluster, read_secret(secret_file))
+
+    client = connect()
+    try:
+        description = client.describe()
+    finally:
+        client.close()
+    slots = slots or sum(worker.slots for worker in description.workers) or 1
+    return program, Cluster(connect, description, slots, folder)
+
+
+@contextmanager
+def _output(submission: Submission, cluster: Cluster) -> Iterator[Output]:
+    """Where the result goes; discarded unless the job completes."""
+    local = cluster.shares_this_host
+    output: Output
+    if submission.output is None:
+        if not local:
+            raise OutputError("the workers run on other hosts: name the output with -o NAME")
+        output = StandardOutput()
+    else:
+        output = FolderOutput(Path(submission.output)) if local else NamedOutput(submission.output)
+    output.make()
+    try:
+        yield output
+    except BaseException:
+        output.discard()
+        raise
+
+
+def _run_steps(submission: Submission, program: Program, cluster: Cluster, output: Output) -> None:
+    files, input_format = program.files, program.steps[0].settings.input_format
+    last = len(program.steps) - 1
+    with ExitStack() as stack:
+        for number, step in enumerate(program.steps):
+            reporter = Reporter(submission.quiet, step.label)
+            target: Output
+            if number == last:
+                target, output_format = output, step.settings.output_format
+            else:
+                target, output_format = _between(cluster, output, number), BETWEEN_STEPS
+                stack.callback(target.discard)
+                target.make()
+            one = _Run(submission, program, cluster, reporter, step, (input_format, output_format))
+            ended, splits, input_bytes = one.to_its_end(files, target)
+            files, input_format = _as_input(ended.parts), BETWEEN_STEPS
+            if number == last:
+                stack.close()  # Before the output is called complete: nothing else may stand in it then.
+                output.complete(ended.parts)
+            where = output.described if number == last else " for the next step"
+            reporter.succeeded(ended, splits, input_bytes, where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One step, to be run on one cluster."""
+
+    submission: Submission
+    program: Program
+    cluster: Cluster
+    reporter: Reporter
+    step: Step
+    formats: tuple[str, str]
+
+    def to_its_end(self, files: tuple[InputFile, ...], output: Output) -> tuple[JobEnded, int, int]:
+        """Run it; how it ended, its splits, and the bytes of its input. Raises JobFailed."""
+        submission, step, cluster = self.submission, self.step, self.cluster
+        splits = split_input(files, self.formats[0], submission, cluster.description, cluster.slots)
+        settings = job_settings(
+            submission,
+            step,
+            cluster.description,
+            cluster.slots,
+            formats=self.formats,
+            output=output.place,
+            output_is_local=output.is_local,
+        )
+        side_files = self.program.side_files
+        boundaries = find_boundaries(step, splits, settings, side_files)
+        spec = JobSpec(submission.job.stem, step.loaded.file, step.params, settings, side_files, boundaries)
+        # A link of its own: the master drops one that is silent for as long as sampling may take.
+        client = cluster.connect()
+        try:
+            client.submit(spec, splits)
+            ended = self._wait(client)
+        finally:
+            client.close()
+        if ended.failure is not None:
+            self.reporter.failed(ended.failure)
+            raise JobFailed(f"{step.label or 'the job'} failed: {ended.failure.summary}")
+        return ended, len(splits), sum(split.length for split in splits)
+
+    def _wait(self, client: Client) -> JobEnded:
+        try:
+            return client.wait(self.reporter.news)
+        except KeyboardInterrupt:
+            self.reporter.finish()
+            self.reporter.say("interrupted: cancelling the job")
+            client.cancel()
+            raise
+        finally:
+            self.reporter.finish()
+
+
+def _between(cluster: Cluster, output: Output, number: int) -> FolderOutput:
+    """The folder for the parts of a step that is not the last one."""
+    if isinstance(output, NamedOutput):
+        raise UsageError("a job of several steps needs all of its workers on this host")
+    return FolderOutput((cluster.folder or Path(output.place)) / f"_temporary-step-{number + 1}")
+
+
+def _as_input(parts: tuple[OutputPart, ...]) -> tuple[InputFile, ...]:
+    return tuple(InputFile(part.path, part.size, source=0) for part in parts)

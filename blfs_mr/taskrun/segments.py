@@ -1,0 +1,178 @@
+"""From published map outputs to the runs of one partition: opened, read, verified, and kept in a store.
+
+A map output is taken whole or not at all. Small segments are read ahead, several at a time. A larger one is read
+when its turn comes, with reads of its own in flight: what its index promises is known before its data is read, so
+room is made first, and one that is larger than memory goes to scratch block by block.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from blfs_mr.errors import CorruptData, VolumeError
+from blfs_mr.model import MapOutput, PublishedFile, VolumeAccess, VolumeId
+from blfs_mr.spill.buffers import BufferPool
+from blfs_mr.spill.reader import SegmentReader
+from blfs_mr.taskrun.ahead import ReadAhead
+from blfs_mr.taskrun.runs import HeldRun, RunStore
+from blfs_mr.volume.layout import Volume, open_volume
+
+READERS = 8
+"""Small segments read at the same time: hides a network disk's round trip (see ``blfs_mr.taskrun.ahead``)."""
+
+SMALL_SHARE = 128
+"""A segment is small up to one part in so many of what can be held, so that all that are read ahead, two for
+each reader, take an eighth of it."""
+
+LARGEST_SMALL = 1 << 20
+"""Bytes of a small segment at most; above, the reads of one segment keep a device busy."""
+
+
+class MapOutputUnreadable(Exception):
+    """A map output could not be read, or not verified; its message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of one map output: the ``records`` its index promises, or why nothing of it was taken."""
+
+    output: MapOutput
+    records: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A small segment in memory; or one too ``large`` to be read ahead; or neither, where the file has none."""
+
+    run: HeldRun | None = None
+    large: bool = False
+
+
+class SegmentSource:
+    """Reads the segments of ``partition`` into ``store``. ``read_size`` bounds one read, in bytes."""
+
+    def __init__(self, partition: int, store: RunStore, read_size: int) -> None:
+        self.bytes_read = self.records = 0
+        self._partition, self._store = partition, store
+        self._small = min(store.capacity // SMALL_SHARE, LARGEST_SMALL)
+        self._access: dict[VolumeId, VolumeAccess] = {}
+        self._volumes: dict[VolumeId, Volume] = {}
+        self._buffers = BufferPool(read_size)
+        self._ahead = ReadAhead([self._fetcher() for _ in range(READERS)])
+
+    def learn_volumes(self, volumes: Iterable[VolumeAccess]) -> None:
+        """How to reach volumes that map outputs lie on."""
+        self._access.update((access.volume, access) for access in volumes)
+
+    def take(self, outputs: Sequence[MapOutput]) -> Iterator[Taken]:
+        """Take this partition's segments of each of ``outputs``. Raises what merging in the store raises."""
+        fetched = self._ahead.map(file for output in outputs for file in output.files)
+        for output in outputs:
+            yield self._take(output, [next(fetched) for _ in output.files])
+
+    def close(self) -> None:
+        """Let buffers and threads go."""
+        self._buffers.close()
+        self._ahead.close()
+
+    def _take(self, output: MapOutput, fetched: list[_Fetched | MapOutputUnreadable]) -> Taken:
+        runs: list[HeldRun] = []
+        try:
+            for published, segment in zip(output.files, fetched, strict=True):
+                if isinstance(segment, MapOutputUnreadable):
+                    raise segment
+                pending = sum(run.size for run in runs if run.scratch is None)
+                run = self._read_large(published, pending) if segment.large else segment.run
+                if run is not None:
+                    runs.append(run)
+        except MapOutputUnreadable as error:
+            for run in runs:
+                if run.scratch is not None:
+                    run.scratch.discard()
+            return Taken(output, failure=str(error))
+        records = 0
+        for run in runs:
+            self.bytes_read += run.size
+            records += run.records
+            self._store.add(run)
+        self.records += records
+        return Taken(output, records)
+
+    def _fetcher(self) -> Callable[[PublishedFile], _Fetched | MapOutputUnreadable]:
+        # A small segment is one read, so its pool needs but one buffer, and no threads of its own.
+        buffers = BufferPool(self._small, depth=1)
+
+        def fetch(published: PublishedFile) -> _Fetched | MapOutputUnreadable:
+            try:
+                with self._opened(published) as descriptor, _unreadable():
+                    reader = SegmentReader(descriptor, published, self._partition, buffers)
+                    if reader.length > self._small:
+                        return _Fetched(large=True)
+                    return _Fetched(_in_memory(reader) if reader.records else None)
+            except MapOutputUnreadable as error:
+                return error
+
+        return fetch
+
+    def _read_large(self, published: PublishedFile, pending: int) -> HeldRun:
+        """One segment; ``pending`` bytes are in memory, and not in the store."""
+        with self._opened(published) as descriptor:
+            with _unreadable():
+                reader = SegmentReader(descriptor, published, self._partition, self._buffers)
+            if pending + reader.length > self._store.room:
+                self._store.overflow()
+            if pending + reader.length <= self._store.capacity:
+                with _unreadable():
+                    return _in_memory(reader)
+            return self._copy_to_scratch(reader)
+
+    def _copy_to_scratch(self, reader: SegmentReader) -> HeldRun:
+        scratch = self._store.new_scratch_run()
+        try:
+            blocks = iter(reader)
+            while True:
+                with _unreadable():
+                    block = next(blocks, None)
+                if block is None:
+                    break
+                scratch.append(block.payload, block.records)
+            scratch.finish()
+        except MapOutputUnreadable:
+            scratch.discard()
+            raise
+        return HeldRun.on_scratch(scratch)
+
+    @contextmanager
+    def _opened(self, published: PublishedFile) -> Iterator[int]:
+        shared_file = published.lease.shared_file
+        with _unreadable():
+            descriptor = self._volume(shared_file.volume).open_for_read(shared_file)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _volume(self, volume: VolumeId) -> Volume:
+        if volume not in self._volumes:
+            access = self._access.get(volume)
+            if access is None:
+                raise VolumeError(f"volume {volume} cannot be reached from this worker")
+            self._volumes[volume] = open_volume(access)
+        return self._volumes[volume]
+
+
+def _in_memory(reader: SegmentReader) -> HeldRun:
+    return HeldRun.in_memory([bytes(block.payload) for block in reader], reader.records)
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """What a volume or the data on it raises here is the map output's failure, not this task's."""
+    try:
+        yield
+    except (CorruptData, VolumeError, OSError) as error:
+        raise MapOutputUnreadable(f"{type(error).__name__}: {error}") from error
