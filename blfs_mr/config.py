@@ -81,6 +81,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 HomeTemplate = Annotated[str, _template("{home}")]
 WorkerTemplate = Annotated[str, _template("{home}", "{name}")]
+DeviceTemplate = Annotated[str, _template("{name}")]
 
 _WORKER_PATH = 'an absolute path; "{home}" stands for home, "{name}" for the worker\'s name'
 
@@ -141,13 +142,34 @@ class MasterSection(_Section):
         return timeout
 
 
+class PeerSection(_Section):
+    """The volume of another worker as this host sees it."""
+
+    name: str = Field(pattern=f"^{_NAME.pattern}$", description="the name of the worker that owns the volume")
+    device: str = Field(pattern="^/", description="the block device of that volume on this host")
+    mount: str = Field(default="", pattern="^(/.*)?$", description="where it is mounted; left out: it is raw")
+
+
 class WorkerSection(_Section):
     """What a worker offers, and where its data stands. Sizes are bytes."""
 
     slots: int | None = Field(
         default=None, ge=1, le=4096, description="1 to 4096 tasks at once; left out: the number of cores"
     )
+    layout: Literal["directory", "file", "raw"] = Field(
+        default="directory", description='"directory", "file" or "raw"'
+    )
     volume: WorkerTemplate = Field(default="{home}/volumes/{name}", description=_WORKER_PATH)
+    device: DeviceTemplate | None = Field(
+        default=None,
+        validate_default=True,
+        description='the path of the volume\'s block device for the layouts "file" and "raw", else left out; '
+        '"{name}" stands for the worker\'s name',
+    )
+    # Not strict, for TOML has lists and a frozen configuration has tuples.
+    peers: tuple[PeerSection, ...] = Field(
+        default=(), strict=False, description="tables [[worker.peers]] with the keys name, device, mount"
+    )
     scratch: WorkerTemplate = Field(default="{home}/scratch/{name}", description=_WORKER_PATH)
     output: WorkerTemplate = Field(default="{home}/output/{name}", description=_WORKER_PATH)
     shared_files: int = Field(default=64, ge=1, le=1_000_000, description="1 to 1000000")
@@ -161,6 +183,16 @@ class WorkerSection(_Section):
     log_limit: Size = Field(
         default=_MIB, ge=_PAGE, le=1024 * _MIB, description='a size from "4KiB" to "1GiB", such as "1MiB"'
     )
+
+    @field_validator("device")
+    @classmethod
+    def _only_where_there_is_one(cls, device: str | None, info: ValidationInfo) -> str | None:
+        layout = info.data.get("layout")
+        if layout == "directory" and device is not None:
+            raise ValueError("a directory volume has no device of its own")
+        if layout in ("file", "raw") and device is None:
+            raise ValueError(f"the layout {layout} needs one")
+        return device
 
     @property
     def slot_count(self) -> int:
@@ -204,9 +236,13 @@ class LoggingSection(_Section):
 
 @dataclass(frozen=True, slots=True)
 class WorkerFolders:
-    """Where one worker keeps its volume, its private scratch and the output partitions."""
+    """Where one worker keeps its volume, its private scratch and the output partitions.
+
+    ``device`` is the volume's block device, empty for a directory volume.
+    """
 
     volume: Path
+    device: str
     scratch: Path
     output: Path
 
@@ -240,7 +276,12 @@ class Config(_Section):
         def place(template: str) -> Path:
             return Path(template.replace("{home}", str(self.home)).replace("{name}", name))
 
-        return WorkerFolders(place(self.worker.volume), place(self.worker.scratch), place(self.worker.output))
+        return WorkerFolders(
+            place(self.worker.volume),
+            (self.worker.device or "").replace("{name}", name),
+            place(self.worker.scratch),
+            place(self.worker.output),
+        )
 
 
 # ---------------------------------------------------------------- loading
@@ -288,20 +329,22 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str
 
 def _explain(problem: ErrorDetails, file: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
-    known = dict(_fields(Config))
+    known = dict(_fields(Config)) | dict(_fields(PeerSection, "worker.peers."))
+    # Tables of a list are numbered in a key, and all alike in what is allowed.
+    model = ".".join(part for part in problem["loc"] if isinstance(part, str))
     # Taken from the file, since pydantic shows a size that is out of range as the number it was turned into.
     given: Any = file
     try:
         for part in problem["loc"]:
             given = given[part]
         shown = _shortened(given)
-    except KeyError:
+    except (KeyError, IndexError, TypeError):
         shown = f"{problem['input']} (the default)"
     if problem["type"] == "extra_forbidden":
-        return f"{key} = {shown}: unknown key{_suggestion(key, list(known))}"
+        return f"{key} = {shown}: unknown key{_suggestion(model, list(known))}"
     # pydantic's own words speak of its types, not of the file; a validator's of this project are kept.
     reason = f": {problem['ctx']['error']}" if problem["type"] == "value_error" else ""
-    return f"{key} = {shown}{reason}; allowed: {known[key]}"
+    return f"{key} = {shown}{reason}; allowed: {known[model]}"
 
 
 def _suggestion(key: str, known: list[str]) -> str:

@@ -59,7 +59,7 @@ def generate_text(
 
 
 def generate_records(path: Path, size: int, *, seed: int = 0, replace: bool = False) -> int:
-    """Write records to sort to ``path`` and return the bytes written: ``size``, or less by a part of a record.
+    """Write records to sort to ``path`` and return the bytes written: the whole records in ``size``.
 
     Raises as :func:`generate_text` does.
     """

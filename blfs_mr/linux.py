@@ -1,8 +1,9 @@
-"""The one narrow module over the kernel: direct I/O, aligned buffers, locks and process controls.
+"""The one narrow module over the kernel: direct I/O, block devices, mounts, locks and process controls.
 
 What is here is mechanism only; who may open what, and when to flush or retry, is decided elsewhere. Every
 function names the capability it needs (almost always none) and what it raises. Facts about system calls are
-from the Linux man pages: open(2), preadv(2), flock(2), prctl(2), proc(5).
+from the Linux man pages: open(2), preadv(2), flock(2), prctl(2), proc(5); those about block devices and
+extents from the kernel's include/uapi/linux/fs.h and Documentation/filesystems/fiemap.rst.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import fcntl
 import mmap
 import os
 import resource
+import stat
+from dataclasses import dataclass
+from struct import Struct
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +27,21 @@ PAGE = 4096
 A constant and not the device's logical block size, because it is part of the format on disk: a volume
 written on one host is read on others.
 """
+
+_BLKROSET, _BLKROGET, _BLKFLSBUF, _BLKSSZGET, _BLKGETSIZE64 = 0x125D, 0x125E, 0x1261, 0x1268, 0x80081272
+_FS_IOC_FIEMAP = 0xC020660B
+_FIEMAP_FLAG_SYNC = 1
+
+EXTENT_LAST, EXTENT_UNKNOWN, EXTENT_DELAYED, EXTENT_ENCODED = 0x1, 0x2, 0x4, 0x8
+EXTENT_INLINE, EXTENT_UNWRITTEN, EXTENT_SHARED = 0x200, 0x800, 0x2000
+"""Flags of an :class:`Extent`, as in include/uapi/linux/fiemap.h."""
+
+_INT = Struct("=i")
+_UNSIGNED_64 = Struct("=Q")
+_FIEMAP = Struct("=QQIIII")
+_FIEMAP_EXTENT = Struct("=QQQQQIIII")
+_EXTENTS_AT_ONCE = 128
+"""Extents asked for in one call: 7 KiB of answer; a file in more pieces takes more calls."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -140,6 +159,148 @@ def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> Non
             done += os.pwrite(fd, view[done:], offset + done)
 
 
+# ---------------------------------------------------------------- block devices, extents and mounts
+
+
+def device_number(path: str) -> int:
+    """The number of the block device at ``path`` (stat(2), st_rdev). Raises OSError where it is none."""
+    found = os.stat(path)
+    if not stat.S_ISBLK(found.st_mode):
+        raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), path)
+    return found.st_rdev
+
+
+def device_path(number: int) -> str:
+    """The node in /dev of a block device, by the kernel's name of it (sysfs); empty where there is none."""
+    try:
+        with open(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/uevent", encoding="utf-8") as file:
+            names = [line[len("DEVNAME=") :].strip() for line in file if line.startswith("DEVNAME=")]
+    except FileNotFoundError:
+        return ""
+    return f"/dev/{names[0]}" if names else ""
+
+
+def device_size(fd: int) -> int:
+    """Bytes of an open block device (BLKGETSIZE64). Raises OSError."""
+    return int(_UNSIGNED_64.unpack(fcntl.ioctl(fd, _BLKGETSIZE64, bytes(_UNSIGNED_64.size)))[0])
+
+
+def logical_block_size(fd: int) -> int:
+    """Bytes of the smallest direct read or write of an open block device (BLKSSZGET). Raises OSError."""
+    return int(_INT.unpack(fcntl.ioctl(fd, _BLKSSZGET, bytes(_INT.size)))[0])
+
+
+def is_read_only(fd: int) -> bool:
+    """Whether the kernel refuses writes to an open block device (BLKROGET). Raises OSError."""
+    return bool(_INT.unpack(fcntl.ioctl(fd, _BLKROGET, bytes(_INT.size)))[0])
+
+
+def set_read_only(fd: int, read_only: bool) -> None:
+    """Have the kernel refuse (or take again) all writes to an open block device (BLKROSET).
+
+    Needs CAP_SYS_ADMIN. Holds until it is set otherwise or the device goes; raises OSError.
+    """
+    fcntl.ioctl(fd, _BLKROSET, _INT.pack(read_only))
+
+
+def drop_device_cache(fd: int) -> None:
+    """Write back and forget what the kernel has cached of an open block device itself (BLKFLSBUF).
+
+    Needs CAP_SYS_ADMIN. What a mounted file system has cached of its files and names stays. Raises OSError.
+    """
+    fcntl.ioctl(fd, _BLKFLSBUF, 0)
+
+
+def device_holders(number: int) -> list[str]:
+    """What is made of a block device: device mapper, RAID, multipath, and its partitions (sysfs)."""
+    folder = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
+    try:
+        holders = os.listdir(f"{folder}/holders")
+        return holders + [name for name in os.listdir(folder) if os.path.exists(f"{folder}/{name}/partition")]
+    except FileNotFoundError:
+        return []
+
+
+def swap_devices() -> list[str]:
+    """The paths of files and devices in use as swap (proc(5), swaps)."""
+    with open("/proc/swaps", encoding="utf-8") as file:
+        return [_unescape(line.split()[0]) for line in file.readlines()[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A stretch of a file: ``length`` bytes from ``logical`` of it, at ``physical`` of its device."""
+
+    logical: int
+    physical: int
+    length: int
+    flags: int
+
+
+def file_extents(fd: int) -> list[Extent]:
+    """Where all data of an open file lies, in order (FS_IOC_FIEMAP); data that is not on disk yet is flushed.
+
+    Raises OSError, EOPNOTSUPP where the file system has no such map.
+    """
+    extents: list[Extent] = []
+    while True:
+        start = extents[-1].logical + extents[-1].length if extents else 0
+        asked = bytearray(_FIEMAP.size + _EXTENTS_AT_ONCE * _FIEMAP_EXTENT.size)
+        everything = (1 << 64) - 1 - start
+        _FIEMAP.pack_into(asked, 0, start, everything, _FIEMAP_FLAG_SYNC, 0, _EXTENTS_AT_ONCE, 0)
+        fcntl.ioctl(fd, _FS_IOC_FIEMAP, asked)
+        count = _FIEMAP.unpack_from(asked)[3]
+        for logical, physical, length, _, _, flags, *_ in _FIEMAP_EXTENT.iter_unpack(
+            memoryview(asked)[_FIEMAP.size : _FIEMAP.size + count * _FIEMAP_EXTENT.size]
+        ):
+            extents.append(Extent(logical, physical, length, flags))
+        if count == 0 or extents[-1].flags & EXTENT_LAST:
+            return extents
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount of this process's namespace: ``device`` is the number of what is mounted at ``point``.
+
+    ``options`` are those of the mount and of its file system together.
+    """
+
+    device: int
+    point: str
+    kind: str
+    options: frozenset[str]
+
+
+def read_mounts() -> list[Mount]:
+    """All mounts, a later one over an earlier one at the same point (proc(5), mountinfo)."""
+    mounts = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            first, _, second = line.partition(" - ")
+            # Divided by single blanks, because the source in the middle may be empty.
+            fields, (kind, _, file_system) = first.split(), second.rstrip("\n").split(" ")
+            major, _, minor = fields[2].partition(":")
+            # "rw" of a read-only file system's mount must not hide that nobody can write there.
+            options = {*fields[5].split(","), *file_system.split(",")}
+            if "ro" in options:
+                options.discard("rw")
+            mounts.append(
+                Mount(os.makedev(int(major), int(minor)), _unescape(fields[4]), kind, frozenset(options))
+            )
+    return mounts
+
+
+def _unescape(path: str) -> str:
+    # Blanks and backslashes stand as octal numbers in files of the kernel whose fields are divided by blanks.
+    if "\\" not in path:
+        return path
+    first, *others = path.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in others)
+
+
+# ---------------------------------------------------------------- locks and processes
+
+
 def lock_exclusive(fd: int) -> None:
     """Take the flock(2) of an open file without waiting. Raises VolumeBusy when another one holds it.
 
@@ -173,6 +334,29 @@ def children_of(pid: int) -> list[int]:
             return [int(child) for child in file.read().split()]
     except FileNotFoundError:
         return []
+
+
+def process_start(pid: int) -> int:
+    """When a process was started, in clock ticks since boot; 0 when it is gone (proc(5), stat, field 22).
+
+    With the pid it names a process for good, since pids are used again.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The second field is the program's name in parentheses, which may hold blanks and parentheses.
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def machine_identity() -> str:
+    """The lasting id of this host, 32 hex digits (machine-id(5)); zeros where it has none."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            found = file.read().strip()
+    except FileNotFoundError:
+        found = ""
+    return found if len(found) == 32 else "0" * 32
 
 
 def host_identity() -> str:

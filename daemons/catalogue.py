@@ -13,19 +13,21 @@ MOST_AT_ONCE = 1000
 
 @dataclass(slots=True)
 class Catalogue:
-    """The newest output of each map task, by the task's index, and how this host reaches volumes."""
+    """The newest output of each map task, by the task's index, and how this host reaches volumes.
+
+    ``_copies`` are the drained copies of these, by index and partition; one is drained again when this
+    worker becomes the home of further reduce tasks.
+    """
 
     _published: dict[int, MapOutput] = field(default_factory=dict)
-    _drained: dict[int, tuple[MapOutput, frozenset[int]]] = field(default_factory=dict)
+    _copies: dict[int, dict[int, MapOutput]] = field(default_factory=dict)
     _volumes: dict[VolumeId, VolumeAccess] = field(default_factory=dict)
 
     def publish(self, output: MapOutput, volume: VolumeAccess | None) -> None:
         """A map task's output is here now; ``volume`` is how this host reaches it, None if it cannot."""
-        index = output.attempt.task.index
-        self._published[index] = output
-        drained = self._drained.get(index)
-        if drained is not None and drained[0].attempt != output.attempt:
-            del self._drained[index]
+        if self.published(output.attempt) is None:
+            self._copies.pop(output.attempt.task.index, None)
+        self._published[output.attempt.task.index] = output
         if volume is not None:
             self._volumes[volume.volume] = volume
 
@@ -37,13 +39,16 @@ class Catalogue:
     def locate(self, attempt: AttemptId, partition: int) -> MapOutput | None:
         """Where a reducer of ``partition`` reads the output of that attempt; None if it was replaced."""
         published = self.published(attempt)
-        drained = self._drained.get(attempt.task.index)
-        return drained[0] if published and drained and partition in drained[1] else published
+        if published is None:
+            return None
+        return self._copies.get(attempt.task.index, {}).get(partition, published)
 
     def drained(self, output: MapOutput, partitions: Collection[int], scratch: VolumeAccess) -> None:
-        """``partitions`` of a map output lie on scratch too, as ``output`` says."""
-        self._drained[output.attempt.task.index] = (output, frozenset(partitions))
-        self._volumes[scratch.volume] = scratch
+        """``partitions`` of a map output lie on scratch too, as ``output`` says, unless it was replaced."""
+        if self.published(output.attempt) is not None:
+            copies = self._copies.setdefault(output.attempt.task.index, {})
+            copies.update(dict.fromkeys(partitions, output))
+            self._volumes[scratch.volume] = scratch
 
     def new_to(
         self, partition: int, given: Collection[AttemptId]

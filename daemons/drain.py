@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from daemons.processes import Launcher
 
 
-async def drain(launcher: Launcher, task: RunDrain, log: Path) -> MapOutput | Failure:
-    """Run one drain to its end: the output as it lies on scratch, or why it does not."""
-    name = f"drain-{task.output.attempt}"
+async def drain(launcher: Launcher, task: RunDrain, logs: Path) -> MapOutput | Failure:
+    """Run one drain to its end: the output as it lies on scratch, or why it does not.
+
+    What the child prints goes to a file in ``logs``.
+    """
+    # Not by the output alone: that may be drained a second time, for other partitions, before the first ends.
+    name = f"drain-{task.serial:05d}-{task.output.attempt}"
+    log = logs / f"{name}.stderr"
     ours, theirs = socket.socketpair()
     try:
         with theirs:

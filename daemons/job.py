@@ -92,12 +92,14 @@ class JobOnWorker:
         self._parts: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drains = 0
+        self._stopping = False
         self._draining = asyncio.Semaphore(DRAINS_AT_ONCE)
         self._scratch = VolumeAccess(
             VolumeId(secrets.token_hex(16)), VolumeLayout.DIRECTORY, str(folder / "drained"), direct=direct
         )
         self._process: Launcher | None = None
         self._new_launcher = launcher
+        self._launchers = 0
         self._launcher = asyncio.create_task(self._start())
 
     # ------------------------------------------------------------ attempts
@@ -143,13 +145,16 @@ class JobOnWorker:
         return LogFiles(logs / f"{attempt}.stdout", logs / f"{attempt}.stderr")
 
     async def launcher(self) -> tuple[Launcher, Failure | None]:
-        """The job's launcher, another one if it died, and why it could not load the job file, if it could not."""
+        """The job's launcher, another one if it died; and why it could not load the job file, if so."""
         if self._launcher.done() and (self._process is None or not self._process.alive):
             self._launcher = asyncio.create_task(self._start())
         return await self._launcher
 
     async def _start(self) -> tuple[Launcher, Failure | None]:
-        source = self._folder / "job.py"
+        self._launchers += 1
+        # A folder of its own: what one that died had placed there may be half written.
+        source = self._folder / f"launcher-{self._launchers}" / "job.py"
+        await aiofiles.os.makedirs(source.parent)
         await aiofiles.os.makedirs(self._folder / "logs", exist_ok=True)
         async with aiofiles.open(source, "wb") as file:
             await file.write(self.spec.file.source)
@@ -200,9 +205,8 @@ class JobOnWorker:
     async def _drain(self, attempt: AttemptId, partitions: tuple[int, ...]) -> None:
         async with self._draining:
             output = self._catalogue.published(attempt)
-            if output is None:
-                return  # It was replaced meanwhile, and the master knows.
-            await aiofiles.os.makedirs(self._scratch.root, exist_ok=True)
+            if output is None or self._stopping:
+                return  # It was replaced meanwhile, or the job is over; the master knows.
             self._drains += 1
             task = RunDrain(
                 self._drains,
@@ -212,18 +216,28 @@ class JobOnWorker:
                 self.spec.settings.reduce_tasks,
                 self._scratch,
             )
-            launcher, failure = await self.launcher()
-            result = failure or await drain(launcher, task, self._folder / "logs" / f"drain-{attempt}.stderr")
+            result = await self._run_drain(task)
         if isinstance(result, Failure):
             self.report(DrainFailed(attempt, result))
             return
         self._catalogue.drained(result, partitions, self._scratch)
         self.report(MapOutputDrained(attempt))
 
+    async def _run_drain(self, task: RunDrain) -> MapOutput | Failure:
+        try:
+            await aiofiles.os.makedirs(self._scratch.root, exist_ok=True)
+            launcher, failure = await self.launcher()
+        except OSError as error:
+            return Failure(FailureKind.STORAGE, str(error))
+        except LinkClosed as error:
+            return Failure(FailureKind.PROCESS, str(error))
+        return failure or await drain(launcher, task, self._folder / "logs")
+
     # ------------------------------------------------------------ the end
 
     async def stop(self) -> None:
         """Kill every attempt, wait until all are reaped, and let the launcher go."""
+        self._stopping = True
         await asyncio.gather(*(attempt.abort() for attempt in list(self.attempts.values())))
         if self._process is not None:
             # With the launcher its children die, a drain among them; so does an import that never ends.
@@ -244,7 +258,7 @@ class JobOnWorker:
             try:
                 await aiofiles.os.rmdir(folder)
             except OSError:
-                pass  # It never was made, or other workers' files are there still; the last worker removes it.
+                pass  # It never was made, or other workers' files are there; the last worker removes it.
 
 
 async def _remove(path: str) -> None:

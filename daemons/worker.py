@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -32,13 +32,21 @@ from blfs_mr.errors import (
     LinkClosed,
     VolumeBusy,
 )
-from blfs_mr.model import AttemptId, IncarnationId, JobId, WorkerName
+from blfs_mr.model import (
+    AttemptId,
+    IncarnationId,
+    JobId,
+    VolumeAccess,
+    VolumeId,
+    VolumeLayout,
+    WorkerName,
+)
 from blfs_mr.net.dial import connect
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.secret import load_or_create_secret
 from blfs_mr.units import format_size
-from blfs_mr.volume.directory import OwnedDirectoryVolume
 from blfs_mr.volume.layout import OwnedVolume
+from blfs_mr.volume.opening import PeerVolume, open_own, open_peers
 from blfs_mr.wire.messages.base import CommitOutput, Message, Refused
 from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
 from blfs_mr.wire.messages.worker import (
@@ -75,8 +83,16 @@ end within milliseconds, unless they hang in the kernel; another worker with the
 class Worker:
     """One worker daemon."""
 
-    def __init__(self, config: Config, name: WorkerName, volume: OwnedVolume, spawner: Spawner) -> None:
+    def __init__(
+        self,
+        config: Config,
+        name: WorkerName,
+        volume: OwnedVolume,
+        peers: Mapping[VolumeId, VolumeAccess],
+        spawner: Spawner,
+    ) -> None:
         self.name = name
+        self._peers = peers
         self._spawner = spawner
         self._config, self._volume = config, volume
         self._folders = config.worker_folders(name)
@@ -175,10 +191,7 @@ class Worker:
                 job = self._jobs[message.attempt.task.job]
                 job.run(message.attempt, job.reduce_task(message.attempt))
             case MapOutputPublished():
-                local = message.host == self._host
-                self._jobs[message.output.attempt.task.job].learn(
-                    message.output, message.access if local else None
-                )
+                self._jobs[message.output.attempt.task.job].learn(message.output, self._reach(message))
             case CommitOutput():
                 if attempt := self._attempt(message.attempt):
                     attempt.commit()
@@ -191,6 +204,11 @@ class Worker:
                 self._jobs[message.output.task.job].drain(message.output, message.partitions)
             case CleanUpJob():
                 self._in_background(self._clean_up(message.job, message.keep_output))
+
+    def _reach(self, message: MapOutputPublished) -> VolumeAccess | None:
+        """How this host reaches the volume of a map output: its own attachment first, None if not at all."""
+        attached = self._peers.get(message.access.volume)
+        return attached or (message.access if message.host == self._host else None)
 
     def report(self, message: Report) -> None:
         """Tell the master; without a link there is nobody who would believe it."""
@@ -255,8 +273,9 @@ class Worker:
     def publish(self, message: MapOutputReady) -> None:
         """A mapper's output is flushed: keep its leases, tell the master."""
         self._published.add(message.output.attempt)
-        self._carry_out(self._pool.publish(message.output.attempt))
+        # First, so that a pool that is short finds this output among those that can be drained.
         self.report(message)
+        self._carry_out(self._pool.publish(message.output.attempt))
 
     def attempt_over(self, attempt: RunningAttempt) -> None:
         """The attempt's process is reaped: nothing can write to its files any more."""
@@ -315,7 +334,7 @@ async def serve(
     folders = config.worker_folders(name)
     for folder in (folders.scratch, folders.output):
         folder.mkdir(parents=True, exist_ok=True)
-    volume = await _own_volume(config, name, str(folders.volume))
+    volume = await _own_volume(config, name)
     if not volume.access.direct:
         if not leave_with_master:
             volume.close()
@@ -324,26 +343,44 @@ async def serve(
                 "bytes: set worker.volume to a folder on ext4 or xfs"
             )
         logger.warning("the file system of %s refuses O_DIRECT: reading through the cache", folders.volume)
-    logger.info("the volume %s is a folder: there is no device to flush", folders.volume)
+    if volume.access.layout is VolumeLayout.DIRECTORY:
+        logger.info("the volume %s is a folder: there is no device to flush", folders.volume)
     # The volume's lock tells that no process of an earlier start is left to need what its jobs have written.
     shutil.rmtree(folders.scratch / "jobs", ignore_errors=True)
     try:
         spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
-        await Worker(config, name, volume, spawner).serve(leave_with_master)
+        await Worker(config, name, volume, _peers(config, name), spawner).serve(leave_with_master)
     finally:
         volume.close()
 
 
-async def _own_volume(config: Config, name: WorkerName, root: str) -> OwnedDirectoryVolume:
-    """Own the volume at ``root`` once writers of an earlier incarnation are gone. Raises VolumeBusy."""
+def _peers(config: Config, name: WorkerName) -> Mapping[VolumeId, VolumeAccess]:
+    """The peers' volumes that can be read here; what is wrong with others is logged, and stops nothing."""
+    found = open_peers(
+        PeerVolume(WorkerName(peer.name), peer.device, peer.mount)
+        for peer in config.worker.peers
+        if peer.name != name
+    )
+    for peer, findings in found.unreadable.items():
+        for finding in findings:
+            logger.error("the volume of %s cannot be read here: %s", peer, finding)
+    return found.readable
+
+
+async def _own_volume(config: Config, name: WorkerName) -> OwnedVolume:
+    """Own the volume once writers of an earlier incarnation are gone. Raises VolumeBusy or VolumeError."""
     told = False
+    settings, folders = config.worker, config.worker_folders(name)
+    layout = VolumeLayout(settings.layout)
+    # A formatted volume knows its own geometry; what is configured must agree where it is.
+    made, stated = layout is VolumeLayout.DIRECTORY, settings.model_fields_set
+    count = settings.shared_files if made or "shared_files" in stated else None
+    size = settings.shared_file_size if made or "shared_file_size" in stated else None
     loop = asyncio.get_running_loop()
     deadline = loop.time() + WRITERS_DEADLINE
     while True:
         try:
-            return OwnedDirectoryVolume.open_or_create(
-                root, name, config.worker.shared_files, config.worker.shared_file_size
-            )
+            return open_own(layout, str(folders.volume), folders.device, name, count, size)
         except VolumeBusy as error:
             if loop.time() > deadline:
                 raise

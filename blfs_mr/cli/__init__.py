@@ -18,7 +18,9 @@ BLFS_MR = LazyGroup(
     "blfs-mr",
     {
         "input": "blfs_mr.cli.input:input_family",
+        "volume": "blfs_mr.cli.volume:volume_family",
         "job": _JOB,
+        "lab": "blfs_mr.cli.lab:lab_family",
         "version": "blfs_mr.cli.version:version",
     },
     help="MapReduce whose reducers read the mappers' data straight from shared block devices.",

@@ -1,4 +1,4 @@
-"""Draining: which worker copies what of which map output to its scratch, and when all have their copies.
+"""The book of drains: which worker copies what of which map output to its scratch, and when all have it.
 
 When only published map outputs hold shared files, every unfinished reduce task is given a home, and every
 home copies what its reduce tasks need. A drained output needs its shared files no more. It is as safe as the
@@ -56,7 +56,7 @@ class Drains:
         return wanted
 
     def answered(self, output: AttemptId, worker: WorkerName) -> bool:
-        """``worker`` has answered one request; False if it owed none (another attempt took the output's place)."""
+        """``worker`` has answered a request; False if it owed none, as the output was replaced."""
         drain = self._drains.get(output)
         if drain is None or not drain.awaited[worker]:
             return False

@@ -1,4 +1,4 @@
-"""Homes: the one worker that each unfinished reduce task must run on, once map outputs were drained for it."""
+"""Homes: the one worker that each unfinished reduce task must run on once map outputs were drained."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from blfs_mr.model import WorkerName
 
 
 class Homes:
-    """The homes of a job's reduce tasks. A task has none until the first drain, nor after losing its worker."""
+    """The homes of a job's reduce tasks. A task has none before the first drain, or if its worker is lost."""
 
     def __init__(
         self, reduces: Sequence[TaskMachine], pending: PendingTasks, alive: Collection[WorkerName]
     ) -> None:
-        """``pending`` are those of ``reduces`` that wait for a slot; both, and ``alive``, are ever current."""
+        """``pending`` are those of ``reduces`` that wait for a slot. All three are ever current."""
         self._reduces, self._pending, self._alive = reduces, pending, alive
 
     def settle(self) -> dict[WorkerName, set[int]]:
-        """Every unfinished task gets a live home: where it runs, else where the fewest are; partitions by home.
+        """Every unfinished task gets a live home: where it runs, else where the fewest are.
 
-        Nothing while no worker is alive.
+        Returns the partitions by home; nothing while no worker is alive.
         """
         homes: dict[WorkerName, set[int]] = {}
         homeless: list[TaskMachine] = []

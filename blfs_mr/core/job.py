@@ -14,7 +14,7 @@ from typing import assert_never
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
-from blfs_mr.core.drains import Drains
+from blfs_mr.core.draining import Draining
 from blfs_mr.core.homes import Homes
 from blfs_mr.core.map_outputs import MapOutputs
 from blfs_mr.core.placement import PendingTasks, candidates, is_stranded
@@ -82,8 +82,8 @@ class JobMachine:
         self.running_on = Counter[WorkerName]()
         self._granted: dict[AttemptId, e.OutputWritten] = {}
         self._records = Reconciliation(len(self.maps))
-        self._drains = Drains()
-        self._homes = Homes(self.reduces, self.pending_reduces, alive)
+        homes = Homes(self.reduces, self.pending_reduces, alive)
+        self._draining = Draining(self.outputs, homes, self._let_read, self._release)
         self._counters_of: dict[TaskId, Counters] = {}
         self._attempts_failed = 0
         self._ever_prepared: set[WorkerName] = set()
@@ -136,15 +136,22 @@ class JobMachine:
         """Whether map outputs of this job hold shared files of ``worker``'s volume."""
         return self.outputs.occupy(worker)
 
-    def moves_without(self, short: Collection[WorkerName]) -> bool:
-        """Whether this job comes closer to its end although nobody gets a shared file on the workers ``short``."""
-        if self.state is JobState.REDUCING:
-            return True
-        if any(self._drains.under_way(output.attempt) for output in self.outputs.current.values()):
+    def moves_without(self, short: Collection[WorkerName], slots_on: Collection[WorkerName]) -> bool:
+        """Whether this job goes on although nobody gets a shared file on the workers ``short``.
+
+        Tasks that wait for a slot will find one on the workers ``slots_on``.
+        """
+        if self._draining.under_way:
             return True
         if any(a.worker not in short for task in self.maps for a in task.active_attempts()):
             return True
-        return any(candidates(task, self._alive).difference(short) for task in self.pending_maps)
+        if self.state is JobState.MAPPING:
+            return any(
+                candidates(task, self._alive) & set(slots_on) - set(short) for task in self.pending_maps
+            )
+        if any(task.active_attempts() for task in self.reduces):
+            return True
+        return any(candidates(task, self._alive) & set(slots_on) for task in self.pending_reduces)
 
     def stranded(self) -> Iterator[TaskMachine]:
         """The pending tasks that no live worker can run."""
@@ -190,7 +197,7 @@ class JobMachine:
             case e.WorkerLost():
                 return self._worker_lost(event, now)
             case e.MapOutputDrained():
-                return self._map_output_drained(event)
+                return self._draining.copied(event)
             case e.DrainFailed():
                 return self._drain_failed(event, now)
             case e.MapOutputUnreadable():
@@ -229,75 +236,45 @@ class JobMachine:
     # ------------------------------------------------------------ draining
 
     def relieve(self, owner: WorkerName) -> list[c.Command]:
-        """Free shared files of ``owner``'s volume: those of lost outputs, and by draining where that is allowed."""
+        """Free shared files of ``owner``'s volume: those of lost outputs, and others by draining."""
         commands = self._release(self.outputs.give_away_lost(owner))
         if self.spec.settings.draining:
-            undrained = [output for output in self.outputs.on(owner) if output.attempt not in self._drains]
-            commands += self._drain(undrained)
+            commands += self._draining.drain(owner)
         return commands
 
-    def pool_needed(self) -> str:
-        """What pool the job would need without draining, for a person. Some map output is published."""
-        published = self.outputs.current.values()
-        held = sum(len(output.files) for output in published)
-        size = max(file.lease.shared_file.size for output in published for file in output.files)
-        files = -(-held * len(self.maps) // len(published))
+    def why_the_pool_is_too_small(self, owner: WorkerName) -> str:
+        """What pool the job would need without draining, for a person. It occupies ``owner``'s volume."""
+        files, size = self.outputs.files_needed(len(self.maps))
         return (
-            f"{len(published)} of its {len(self.maps)} map outputs hold {held} shared files of "
-            f"{size >> 10} KiB, so that all would need about {files}, {files * size >> 20} MiB in all: set "
+            f"the pool of shared files on {owner} is full, and draining is not allowed: "
+            f"{len(self.outputs)} of {len(self.maps)} map outputs are written; all of them would need about "
+            f"{files} shared files of {size >> 10} KiB, {files * size >> 20} MiB in all: set "
             "worker.shared_files or worker.shared_file_size higher on the workers, or allow draining"
         )
 
-    def _drain(self, outputs: Sequence[MapOutput]) -> list[c.Command]:
-        """Have every home copy ``outputs``, as far as that is not under way."""
-        if not outputs:
-            return []
-        homes = self._homes.settle()
-        if not homes:
-            # Nobody is there to copy anything. Should the pool be short still when somebody is, it will say so.
-            for output in outputs:
-                self._drains.forget(output.attempt)
-            return []
-        commands = [command for worker in sorted(homes) for command in self._let_read(worker)]
-        for output in outputs:
-            wanted = self._drains.start(output, homes)
-            commands += [c.DrainMapOutput(worker, output.attempt, p) for worker, p in wanted]
-            commands += self._give_away_if_drained(output)
-        return commands
-
-    def _map_output_drained(self, event: e.MapOutputDrained) -> list[c.Command]:
-        if not self._drains.answered(event.output, event.worker):
-            return []
-        return self._give_away_if_drained(self.outputs.current[event.output.task.index])
-
-    def _give_away_if_drained(self, output: MapOutput) -> list[c.Command]:
-        if not self._drains.completed(output.attempt):
-            return []
-        self.outputs.give_away(output)
-        return self._release([output])
-
     def _drain_failed(self, event: e.DrainFailed, now: float) -> list[c.Command]:
-        if not self._drains.answered(event.output, event.worker):
+        if not self._draining.failed(event):
             return []
         why = f"{event.worker} cannot drain it: {event.failure.summary}"
         if event.failure.kind is FailureKind.DATA:
             return self._lose_output(event.output, Failure(FailureKind.STORAGE, why), now)
         if event.failure.kind is FailureKind.PROCESS:
-            again = self._drains.retry(event.output, event.worker, self.spec.settings.max_attempts)
+            again = self._draining.retry(event, self.spec.settings.max_attempts)
             if again:
-                return [c.DrainMapOutput(event.worker, event.output, again)]
+                return again
         return self.fail(replace(event.failure, summary=f"{event.output}: {why}"), now)
 
     def _lose_home(self, worker: WorkerName) -> list[c.Command]:
         """``worker`` is gone, and with it what it had drained: maps run again whose files were given away."""
-        lost, again = self._drains.lose(worker, self._homes.vacate(worker))
+        lost, again = self._draining.lose(worker)
         for output in lost:
             task = self.maps[output.attempt.task.index]
             self.outputs.lose(output.attempt)
             self._step(JobStep.MAP_OUTPUT_LOST)
             task.lose_output(None)
             self.pending_maps.add(task)
-        return self._drain(again)
+        # Only now, since it tells new homes of all outputs that are current.
+        return self._draining.start(again)
 
     # ------------------------------------------------------------ map side
 
@@ -337,7 +314,7 @@ class JobMachine:
         """A current map output cannot be read: its map runs again."""
         task = self.maps[output.task.index]
         lost = self.outputs.lose(output)
-        self._drains.forget(output)
+        self._draining.forget(output)
         self._step(JobStep.MAP_OUTPUT_LOST)
         task.lose_output(lost.worker)
         self._attempts_failed += 1

@@ -102,9 +102,9 @@ class LeasePool:
     def release(self, attempt: AttemptId) -> list[Decision]:
         """``attempt`` is over and reaped, and no reader needs what it wrote."""
         holding = self._holdings.pop(attempt, None)
-        if holding is None:
-            return []
-        self._free.update(dict.fromkeys(lease.shared_file for lease in holding.leases))
+        if holding is not None:
+            self._free.update(dict.fromkeys(lease.shared_file for lease in holding.leases))
+        # Whoever had it released takes the pool for no longer short, unless it says so now.
         return self._decide()
 
     def _hold(self, attempt: AttemptId) -> _Holding:

@@ -1,4 +1,4 @@
-"""The published map outputs of one job: which one of each map readers are to read, and which hold shared files.
+"""The published map outputs of one job: which readers are to read, and which hold shared files.
 
 An output is current from its publication until it is lost. A lost one keeps its shared files until its
 replacement is there, since some reducers may read it well where another one cannot.
@@ -22,7 +22,7 @@ class MapOutputs:
         return len(self.current)
 
     def publish(self, output: MapOutput) -> MapOutput | None:
-        """``output`` is what readers read from now on; returned is the one it replaces, if that is to be freed."""
+        """``output`` is what readers read from now on; returns what it replaces, if that has files."""
         index = output.attempt.task.index
         self.current[index] = output
         if output.files:
@@ -50,6 +50,14 @@ class MapOutputs:
         """Whether any output, current or lost, holds shared files of ``owner``'s volume."""
         return bool(self._holding.get(owner))
 
+    def files_needed(self, maps: int) -> tuple[int, int]:
+        """The shared files that the outputs of so many maps would need at the same time, and their size.
+
+        Reckoned from the current outputs, some of which has files.
+        """
+        files = [file for output in self.current.values() for file in output.files]
+        return -(-len(files) * maps // len(self.current)), max(f.lease.shared_file.size for f in files)
+
     def lose(self, output: AttemptId) -> MapOutput:
         """The current ``output`` is to be made again."""
         lost = self.current.pop(output.task.index)
@@ -62,7 +70,7 @@ class MapOutputs:
         self._holding.get(output.worker, {}).pop(output.attempt, None)
 
     def give_away_lost(self, owner: WorkerName) -> list[MapOutput]:
-        """Keep no shared file of ``owner``'s volume for a lost output any longer; returns those that had some."""
+        """Lost outputs keep no shared file of ``owner``'s volume any longer; returns those that had some."""
         freed = [output for output in self._lost.values() if output.worker == owner]
         for output in freed:
             del self._lost[output.attempt.task.index]

@@ -1,4 +1,4 @@
-"""The proof that reduces consumed what maps wrote: exactly one published attempt of every map, every record."""
+"""The proof that reduces consumed what maps wrote: one published attempt of every map, every record."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ of its job hold slots and wait for it; otherwise neither could ever end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blfs_mr.core import commands as c
@@ -14,6 +15,10 @@ from blfs_mr.core import events as e
 from blfs_mr.core.job import JobEvent, JobMachine
 from blfs_mr.core.task import TaskMachine
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, TaskId, WorkerName
+
+STANDSTILL = 2.0
+"""Seconds without any news from a pool that is short before a job that may not drain is failed for it. The
+pool's word may cross what just freed a file, and the map that publishes next may be the job's last."""
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class Scheduler:
         self.jobs: dict[JobId, JobMachine] = {}
         self._no_worker_deadline = no_worker_deadline
         self._stranded_since: dict[TaskId, float] = {}
+        self._short_since: dict[WorkerName, float] = {}
 
     def running_on(self, worker: WorkerName) -> int:
         """How many attempts hold a slot of ``worker``."""
@@ -48,6 +54,7 @@ class Scheduler:
                 commands = self._worker_joined(event)
             case e.WorkerLost():
                 self.workers.pop(event.worker, None)
+                self._short_since.pop(event.worker, None)
                 commands = [cmd for job in list(self.jobs.values()) for cmd in job.handle(event, now)]
             case e.JobSubmitted():
                 self.jobs[event.job] = JobMachine(
@@ -58,14 +65,15 @@ class Scheduler:
                 job = self.jobs.get(event.job)
                 commands = job.handle(event, now) if job else []
             case e.PoolRanShort():
-                commands = self._pool_ran_short(event.worker, now)
+                commands = self._pool_ran_short(event, now)
             case e.MapOutputDrained() | e.DrainFailed():
                 job = self.jobs.get(event.output.task.job)
                 commands = job.handle(event, now) if job else []
             case e.TimePassed():
-                commands = self._fail_stranded_jobs(now)
+                commands = self._fail_stranded_jobs(now) + self._relieve_pools(now)
             case _:
                 commands = self._report(event, now, reporter)
+        self._note_changed_pools(event, commands, now)
         self._forget_ended(commands)
         return commands + self._fill_slots()
 
@@ -81,20 +89,73 @@ class Scheduler:
 
     def _report(self, event: JobEvent, now: float, reporter: WorkerName | None) -> list[c.Command]:
         subject = _subject(event)
+        assert subject is not None, f"{event} is not about one attempt"
         job = self.jobs.get(subject.task.job)
         if job is None or (reporter is not None and job.worker_of(subject) != reporter):
             return []
         return job.handle(event, now)
 
-    def _pool_ran_short(self, worker: WorkerName, now: float) -> list[c.Command]:
-        """Drain what can be drained. If nothing can, and nothing frees itself, no job would ever end."""
-        holders = [job for job in self.jobs.values() if job.occupies(worker)]
-        commands = [command for job in holders if job.spec.settings.draining for command in job.drain(worker)]
-        if commands or not holders or any(job.frees_by_itself(worker) for job in holders):
-            return commands
-        youngest = holders[-1]
-        reason = f"the pool of shared files on {worker} is full: {youngest.pool_needed()}"
-        return youngest.fail(Failure(FailureKind.POOL, reason), now)
+    def _pool_ran_short(self, event: e.PoolRanShort, now: float) -> list[c.Command]:
+        if event.worker not in self.workers:
+            return []
+        self._short_since.setdefault(event.worker, now)
+        return self._relieve(event.worker)
+
+    def _holders(self, worker: WorkerName) -> list[JobMachine]:
+        return [job for job in self.jobs.values() if job.occupies(worker) and not job.over]
+
+    def _relieve(self, worker: WorkerName) -> list[c.Command]:
+        return [command for job in self._holders(worker) for command in job.relieve(worker)]
+
+    def _relieve_pools(self, now: float) -> list[c.Command]:
+        """Look again at pools that are short. Where nothing moves, the youngest job has to give way."""
+        commands: list[c.Command] = []
+        for worker, since in list(self._short_since.items()):
+            commands += self._relieve(worker)
+            holders = self._holders(worker)
+            if holders and now - since >= STANDSTILL and self._moving().isdisjoint(job.id for job in holders):
+                reason = holders[-1].why_the_pool_is_too_small(worker)
+                commands += holders[-1].fail(Failure(FailureKind.POOL, reason), now)
+        return commands
+
+    def _moving(self) -> set[JobId]:
+        """The jobs that go on while short pools stand still, at once or with the slots of such jobs."""
+        moving: set[JobId] = set()
+        while True:
+            slots_on = {
+                worker.name
+                for worker in self.workers.values()
+                if self.running_on(worker.name) < worker.slots
+                or any(self.jobs[job].running_on[worker.name] for job in moving)
+            }
+            more = {
+                job.id
+                for job in self.jobs.values()
+                if job.id not in moving and job.moves_without(self._short_since, slots_on)
+            }
+            if not more:
+                return moving
+            moving |= more
+
+    def _note_changed_pools(self, event: e.Event, commands: Sequence[c.Command], now: float) -> None:
+        """Keep book of the pools that are short.
+
+        One is no longer when something there is freed: its worker looks then, and says so if it still is.
+        What an attempt there reports restarts the clock.
+        """
+        attempt = _subject(event)
+        job = self.jobs.get(attempt.task.job) if attempt is not None else None
+        if job is not None and attempt is not None:
+            worker = job.worker_of(attempt)
+            if worker in self._short_since:
+                self._short_since[worker] = now
+        for command in commands:
+            if isinstance(command, c.ReleaseMapOutput | c.AbortAttempt):
+                self._short_since.pop(command.worker, None)
+            elif isinstance(command, c.ReportJobEnded):
+                ended = self.jobs[command.job]
+                for worker in [w for w in self._short_since if ended.occupies(w)]:
+                    del self._short_since[worker]
 
     def _fail_stranded_jobs(self, now: float) -> list[c.Command]:
         """Fail jobs with a task that no live worker could run for the whole deadline."""
@@ -150,14 +211,20 @@ class Scheduler:
         return []
 
 
-def _subject(event: JobEvent) -> AttemptId:
-    """The attempt that an event reports of."""
+def _subject(event: e.Event) -> AttemptId | None:
+    """The attempt that an event reports of, None if it is about something else."""
     match event:
         case e.MapOutputWritten():
             return event.output.attempt
         case e.MapOutputUnreadable():
             return event.reader
-        case e.JobCancelled() | e.WorkerLost() | e.MapOutputDrained() | e.DrainFailed():
-            raise AssertionError(f"{event} is not about one attempt")
-        case _:
+        case (
+            e.AttemptLaunched()
+            | e.OutputWritten()
+            | e.OutputCommitted()
+            | e.AttemptFailed()
+            | e.AttemptRequeued()
+        ):
             return event.attempt
+        case _:
+            return None

@@ -123,6 +123,8 @@ OUTPUT_FORMATS: dict[str, tuple[str, str]] = {
     "csv": ("tables", "TableWriter"),
     "binary": ("binary", "BinaryWriter"),
     "records": ("records", "RecordWriter"),
+    "parquet": ("columnar", "TableFile"),
+    "arrow": ("columnar", "TableFile"),
 }
 """By the name that a job gives as its ``output_format``: the module of this package and the class in it."""
 

@@ -84,6 +84,8 @@ INPUT_FORMATS: dict[str, tuple[str, str]] = {
     "binary": ("binary", "FixedSize"),
     "file": ("whole_files", "WholeFiles"),
     "records": ("records", "Records"),
+    "parquet": ("columnar", "Parquet"),
+    "arrow": ("columnar", "Arrow"),
 }
 """By the name that a job gives as its ``input_format``: the module of this package and the class in it. A
 task imports the one that it needs."""

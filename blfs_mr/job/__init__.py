@@ -10,8 +10,8 @@ what the user is shown.
 """
 
 from blfs_mr.job.api import Job, Split, overrides
-from blfs_mr.job.loading import LoadedJob, load_job, load_job_source, load_steps
-from blfs_mr.job.params import Param, bind_params, bind_params_of_steps, instantiate
+from blfs_mr.job.loading import LoadedJob, load_job_source, load_steps
+from blfs_mr.job.params import Param, bind_params, instantiate
 from blfs_mr.job.settings import ClassSettings, read_settings
 from blfs_mr.job.side_files import place, placed
 from blfs_mr.job.steps import Steps
@@ -25,9 +25,7 @@ __all__ = [
     "Split",
     "Steps",
     "bind_params",
-    "bind_params_of_steps",
     "instantiate",
-    "load_job",
     "load_job_source",
     "load_steps",
     "overrides",

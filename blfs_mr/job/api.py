@@ -19,7 +19,7 @@ intermediate data is the worst of answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blfs_mr.errors import UserCodeError
@@ -104,6 +104,20 @@ class Job:
     total_order: bool = False
     """Whether the parts of the output, one after the other, are sorted by key, and not just each part."""
 
+    keys: Sequence[str] = ()
+    """Columnar jobs: the columns of what ``map_batch`` yields by which rows meet in one ``reduce_batch``."""
+
+    sort_batches: bool = False
+    """Columnar jobs: whether ``reduce_batch`` gets its rows sorted by ``keys``. So they are with
+    ``total_order``, which goes by the first of them."""
+
+    read_columns: Sequence[str] | None = None
+    """Columnar jobs: the columns to read of the input; None for all."""
+
+    batch_schema: Any = None
+    """Columnar jobs: the ``pyarrow.Schema`` of what ``map_batch`` yields. Columns that a table lacks become
+    null. Without it, all tables must agree by themselves."""
+
     counters: dict[str, int]
     """What :meth:`count` has counted in this task so far, by full name (``user.NAME``)."""
 
@@ -150,6 +164,17 @@ class Job:
         unless ``sort_values`` says so."""
         raise NotImplementedError
 
+    def map_batch(self, table: Any) -> Iterable[Any]:
+        """Yield any number of ``pyarrow.Table`` for one of input rows: in place of ``map``."""
+        raise NotImplementedError
+
+    def reduce_batch(self, table: Any) -> Iterable[Any]:
+        """Yield any number of ``pyarrow.Table`` of results for one of rows: in place of ``reduce``.
+
+        It is the whole partition, if memory allows; else some of it, but all rows of each key that it has.
+        """
+        raise NotImplementedError
+
     def cleanup(self) -> None:
         """Called once per task, after its last record or key. It yields nothing."""
 
@@ -190,15 +215,24 @@ def _bases_of(job_class: type[Job]) -> Iterator[type]:
 def problem_with(job_class: type[Job]) -> str | None:
     """Return, in one sentence, why ``job_class`` cannot be run as a job; None if it can."""
     name = job_class.__name__
+    if overrides(job_class, "map_batch") or overrides(job_class, "reduce_batch"):
+        from blfs_mr.job.columnar import problem_with_columnar  # most jobs never need it
+
+        problem = problem_with_columnar(job_class)
+        return f"{name} {problem}" if problem else _problem_with_methods(job_class)
     if not overrides(job_class, "reduce"):
         return f"{name} defines no reduce(self, key, values)"
     maps = [method for method in ("map", "map_split") if overrides(job_class, method)]
     if len(maps) != 1:
         defined = "both map and map_split" if maps else "neither map(self, record) nor map_split(self, split)"
         return f"{name} defines {defined}; a job defines exactly one of them"
+    return _problem_with_methods(job_class)
+
+
+def _problem_with_methods(job_class: type[Job]) -> str | None:
     for method, arguments in _ARGUMENTS.items():
         if problem := _problem_with_method(job_class, method, arguments):
-            return f"{name}.{method} {problem}"
+            return f"{job_class.__name__}.{method} {problem}"
     return None
 
 
@@ -209,6 +243,8 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "combine": ("key", "values"),
     "partition": ("key", "partitions"),
     "reduce": ("key", "values"),
+    "map_batch": ("table",),
+    "reduce_batch": ("table",),
     "cleanup": (),
 }
 

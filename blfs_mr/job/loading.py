@@ -42,14 +42,6 @@ class LoadedJob:
     file: JobFile
 
 
-def load_job(path: str | os.PathLike[str], class_name: str = "") -> LoadedJob:
-    """Load the job file at ``path`` that is one job; otherwise as :func:`load_steps`."""
-    steps = load_steps(path, class_name)
-    if len(steps) > 1:
-        raise JobFileError(f"{path}: {len(steps)} steps; choose one of their jobs")
-    return steps[0]
-
-
 def load_steps(path: str | os.PathLike[str], class_name: str = "") -> tuple[LoadedJob, ...]:
     """Load the jobs of the job file at ``path``, in the order of their steps.
 
@@ -133,7 +125,11 @@ def _why_not_loaded(error: BaseException, path: str) -> str:
             ' if __name__ == "__main__":'
         )
     reason = f"cannot be loaded: {type(error).__name__}: {error}"
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    if isinstance(error, ModuleNotFoundError) and error.name == "pyarrow":
+        from blfs_mr.job.columnar import NEEDS_PYARROW  # for the error only
+
+        reason += f"; it needs {NEEDS_PYARROW}"
+    elif isinstance(error, ModuleNotFoundError) and error.name:
         beside = os.path.join(os.path.dirname(path), error.name.partition(".")[0])
         if os.path.exists(f"{beside}.py"):
             beside += ".py"

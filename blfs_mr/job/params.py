@@ -108,21 +108,14 @@ def problem_with_params(job_class: type[Job]) -> str | None:
     return f"parameter {hiding[0]!r} has the name of a part of Job; choose another" if hiding else None
 
 
-def bind_params(job_class: type[Job], given: Mapping[str, str]) -> dict[str, ParamValue]:
-    """Return the typed values of a job's parameters: those ``given`` as text, defaults for the others.
-
-    A parameter whose default is None and that was not given is left out. Raises :class:`JobFileError` with
-    every problem at once, and a list of what the job takes.
-    """
-    return bind_params_of_steps((job_class,), given)[0]
-
-
-def bind_params_of_steps(
+def bind_params(
     job_classes: Sequence[type[Job]], given: Mapping[str, str]
 ) -> tuple[dict[str, ParamValue], ...]:
-    """Return the values of each step's parameters, as :func:`bind_params` does for one.
+    """Return the typed values of each step's parameters: those ``given`` as text, defaults for the others.
 
-    A step gets those that it declares; a name that several declare is given to all of them.
+    A step gets those that it declares; a name that several declare is given to all of them. A parameter whose
+    default is None and that was not given is left out. Raises :class:`JobFileError` with every problem at
+    once, and a list of what the jobs take.
     """
     declared = [params_of(job_class) for job_class in job_classes]
     taken = {name: param for params in declared for name, param in params.items()}

@@ -39,7 +39,7 @@ records make a block. Objects take several times the bytes of their payload."""
 class EncodedBlock:
     """A payload and its number of records. ``oversized`` if its one record exceeds the hard maximum."""
 
-    payload: bytes
+    payload: bytes | memoryview
     records: int
     oversized: bool
 

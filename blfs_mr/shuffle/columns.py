@@ -1,6 +1,7 @@
 """Batches to bytes and back: the payload of a spill block.
 
-A payload, unless it is compressed (``blfs_mr.shuffle.compression``), is one msgpack array ``[keys, counts, values]`` of columns. A column is one of
+A payload is one msgpack array ``[keys, counts, values]`` of columns, which may then be compressed
+(``blfs_mr.shuffle.compression``). A column is one of
 
 - ``[0, [item, ...]]``  items as they are,
 - ``[1, n, item]``      the same item n times (the 1s of a word count cost nothing),

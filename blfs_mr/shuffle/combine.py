@@ -21,8 +21,8 @@ Combine = Callable[[Any, Iterator[Any]], Iterable[tuple[Any, Any]] | None]
 class Combiner:
     """The user's ``combine(key, values)`` with its counts.
 
-    Exceptions of the user's pass through unchanged; ``running`` tells that one came from here, and ``key`` the
-    key that the user's code was given. ``values_in`` and ``values_out`` count over all calls.
+    Exceptions of the user's pass through unchanged; ``running`` tells that one came from here, and ``key``
+    the key that the user's code was given. ``values_in`` and ``values_out`` count over all calls.
     """
 
     def __init__(self, combine: Combine) -> None:

@@ -1,9 +1,9 @@
 """Compressed payloads: which codecs there are, and what a payload looks like that one of them made.
 
-The first byte of every payload tells how it is to be read. ``0x93`` begins the plain form, for it is the mark of
-the msgpack array of three that such a payload is. Otherwise it names a codec, and is followed by the length of
-the plain form (unsigned, 4 bytes, little-endian) and what the codec made of it. So each block stands for itself,
-those that would not shrink stay plain, and no job setting is needed to read any.
+The first byte of every payload tells how it is to be read. ``0x93`` begins the plain form, for it is the mark
+of the msgpack array of three that such a payload is. Otherwise it names a codec, and is followed by the
+length of the plain form (unsigned, 4 bytes, little-endian) and what the codec made of it. So each block
+stands for itself, those that would not shrink stay plain, and no job setting is needed to read any.
 
 The libraries come with the extra ``compression`` and are imported by those tasks only that need them.
 """
@@ -24,11 +24,12 @@ _LZ4: Final = 2
 _HEADER = Struct("<BI")
 
 MAX_PLAIN: Final = 4 << 20
-"""Bytes of the largest plain form, as the spill format has it for payloads: a header that lies must not make a
-reader ask for all memory."""
+"""Bytes of the largest plain form, as the spill format has it for payloads: a header that lies must not make
+a reader ask for all memory."""
 
 WORTH_IT: Final = 7 / 8
-"""A compressed payload is kept up to this share of the plain one; for less gain reading it would cost more."""
+"""A compressed payload is kept up to this share of the plain one; for less gain reading it would cost
+more."""
 
 _ZSTD_LEVEL: Final = 1
 """The fastest: it outruns most disks and networks, and higher levels gain a tenth for twice the time."""
@@ -78,7 +79,8 @@ def compressor(name: str) -> Compress | None:
 def decompressed(payload: memoryview | bytes) -> memoryview | bytes:
     """The plain form of ``payload``, which is itself if it is plain already.
 
-    Raises :class:`BadBlock` for what no codec here has made, :class:`UsageError` where its library is missing.
+    Raises :class:`BadBlock` for what no codec here has made, :class:`UsageError` where its library is
+    missing.
     """
     if len(payload) and payload[0] == PLAIN:
         return payload

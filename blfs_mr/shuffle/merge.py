@@ -55,6 +55,9 @@ def runs_to_merge_first(sizes: Sequence[int], fan_in: int) -> list[int]:
     return sorted(range(len(sizes)), key=sizes.__getitem__)[:count]
 
 
+_NOTHING = Batch([], None, [])
+
+
 class _Cursor:
     """A run's present batch, and how far it is used up."""
 
@@ -64,12 +67,14 @@ class _Cursor:
         self._rest = run
         self._paired = paired
         self._used = 0
-        self._batch = Batch([], None, [])
+        self._batch = _NOTHING
         self._bounds: list[int] | None = None
 
     def load(self) -> bool:
         """Have a batch with keys in it; False at the end of the run."""
         while self._used == len(self._batch.keys):
+            # Let go of what is used up before the next is made: only one of them may take memory.
+            self._batch, self._used = _NOTHING, 0
             batch = next(self._rest, None)
             if batch is None:
                 return False

@@ -1,4 +1,4 @@
-"""The partitioner of a totally ordered job: partition by partition, keys rise from one output part to the next.
+"""The partitioner of a totally ordered job: keys rise from each output part to the next.
 
 *Boundaries* are keys that divide all keys into ranges, found from a sample before the job starts. Partition
 ``i`` takes the keys from boundary ``i - 1`` up to, not including, boundary ``i``; equal keys so always meet.

@@ -10,6 +10,8 @@ A pool belongs to one thread; only its own readers run beside it.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
@@ -25,6 +27,11 @@ READ_DEPTH = 4
 
 MAX_IDLE = 8
 """Buffers kept for the next segment; a merge that closes hundreds of segments at once gives the rest back."""
+
+
+READER_STACK = 512 << 10
+"""Bytes of a reading thread's stack. The usual 8 MiB are address space only, yet the kernel counts them
+against the memory limit of a task."""
 
 
 class PendingRead:
@@ -96,10 +103,7 @@ class BufferPool:
     def read_ahead(self, fd: int, view: memoryview, offset: int) -> PendingRead:
         """Begin to fill ``view`` from ``offset``; reads begin in the order asked for, ``depth`` at a time."""
         while len(self._threads) < self.depth:
-            # Daemons, since a read from a dead device never returns and must not hold up the exit.
-            thread = Thread(target=_serve, args=(self._requests,), name="direct-read", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(start_reader(_serve, self._requests))
         read = PendingRead(fd, view, offset)
         self._requests.put(read)
         return read
@@ -118,6 +122,18 @@ class BufferPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def start_reader(function: Callable[..., None], *arguments: object) -> Thread:
+    """A thread that mostly waits for reads: a daemon, since a read from a dead device never returns and must
+    not hold up the exit, and with a small stack."""
+    usual = threading.stack_size(READER_STACK)
+    try:
+        thread = Thread(target=function, args=arguments, name="reader", daemon=True)
+        thread.start()
+    finally:
+        threading.stack_size(usual)
+    return thread
 
 
 def _serve(requests: SimpleQueue[PendingRead | None]) -> None:

@@ -39,8 +39,8 @@ _T = TypeVar("_T")
 class SegmentReader:
     """The segment of ``partition`` in ``published``, read through ``fd``, opened directly or not.
 
-    Making one reads and verifies the index; ``records`` and ``length`` (bytes, with block headers) are what it
-    promises, 0 without a segment. Iterating gives the blocks in order, once; a payload is valid until the
+    Making one reads and verifies the index; ``records`` and ``length`` (bytes, with block headers) are what
+    it promises, 0 without a segment. Iterating gives the blocks in order, once; a payload is valid until the
     next block is asked for. The descriptor stays the caller's and must stay open until the iteration has
     ended.
 

@@ -11,7 +11,7 @@ from blfs_mr.formats.reading import input_format
 from blfs_mr.job import (
     ClassSettings,
     LoadedJob,
-    bind_params_of_steps,
+    bind_params,
     load_steps,
     placed,
     read_settings,
@@ -45,7 +45,7 @@ def load_program(submission: Submission) -> Program:
     side_files = read_side_files(submission.files, submission.py_modules)
     with placed(side_files):
         jobs = load_steps(submission.job.absolute(), submission.job_class or "")
-    params = bind_params_of_steps([job.job_class for job in jobs], submission.params)
+    params = bind_params([job.job_class for job in jobs], submission.params)
     steps = tuple(
         Step(job, _settings(job, submission), values, _label(number, jobs))
         for number, (job, values) in enumerate(zip(jobs, params, strict=True))

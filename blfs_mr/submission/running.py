@@ -17,7 +17,7 @@ from blfs_mr import linux
 from blfs_mr.client_config import load_client_config, parse_address
 from blfs_mr.errors import JobFailed, OutputError, UsageError
 from blfs_mr.formats.inputs import InputFile
-from blfs_mr.model import JobSpec, OutputPart
+from blfs_mr.model import InputSplit, JobSpec, OutputPart
 from blfs_mr.submission.boundaries import find_boundaries
 from blfs_mr.submission.client import Client, read_secret
 from blfs_mr.submission.embedded import EmbeddedCluster
@@ -109,77 +109,92 @@ def _output(submission: Submission, cluster: Cluster) -> Iterator[Output]:
 
 
 def _run_steps(submission: Submission, program: Program, cluster: Cluster, output: Output) -> None:
+    """One step after the other; the parts of each go when the next one has read them."""
     files, input_format = program.files, program.steps[0].settings.input_format
-    last = len(program.steps) - 1
-    with ExitStack() as stack:
-        for number, step in enumerate(program.steps):
-            reporter = Reporter(submission.quiet, step.label)
-            target: Output
-            if number == last:
-                target, output_format = output, step.settings.output_format
-            else:
-                target, output_format = _between(cluster, output, number), BETWEEN_STEPS
-                stack.callback(target.discard)
-                target.make()
-            one = _Run(submission, program, cluster, reporter, step, (input_format, output_format))
-            ended, splits, input_bytes = one.to_its_end(files, target)
-            files, input_format = _as_input(ended.parts), BETWEEN_STEPS
-            if number == last:
-                stack.close()  # Before the output is called complete: nothing else may stand in it then.
-                output.complete(ended.parts)
-            where = output.described if number == last else " for the next step"
-            reporter.succeeded(ended, splits, input_bytes, where)
+    between: list[FolderOutput] = []
+    try:
+        for number, step in enumerate(program.steps[:-1]):
+            passed_on = _between(cluster, output, number)
+            passed_on.make()
+            between.append(passed_on)
+            formats = (input_format, BETWEEN_STEPS)
+            done = _run_step(submission, program, cluster, step, formats, files, passed_on)
+            done.tell(" for the next step")
+            files, input_format = _as_input(done.ended.parts), BETWEEN_STEPS
+            for read in between[:-1]:
+                read.discard()
+        last = program.steps[-1]
+        formats = (input_format, last.settings.output_format)
+        done = _run_step(submission, program, cluster, last, formats, files, output)
+    finally:
+        for folder in between:
+            folder.discard()
+    output.complete(done.ended.parts)
+    done.tell(output.described)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One step, to be run on one cluster."""
+class _Done:
+    """A step that ended well."""
 
-    submission: Submission
-    program: Program
-    cluster: Cluster
+    ended: JobEnded
+    splits: tuple[InputSplit, ...]
     reporter: Reporter
-    step: Step
-    formats: tuple[str, str]
 
-    def to_its_end(self, files: tuple[InputFile, ...], output: Output) -> tuple[JobEnded, int, int]:
-        """Run it; how it ended, its splits, and the bytes of its input. Raises JobFailed."""
-        submission, step, cluster = self.submission, self.step, self.cluster
-        splits = split_input(files, self.formats[0], submission, cluster.description, cluster.slots)
-        settings = job_settings(
-            submission,
-            step,
-            cluster.description,
-            cluster.slots,
-            formats=self.formats,
-            output=output.place,
-            output_is_local=output.is_local,
+    def tell(self, where: str) -> None:
+        """Tell the user what was done, and ``where`` its output went."""
+        self.reporter.succeeded(
+            self.ended, len(self.splits), sum(split.length for split in self.splits), where
         )
-        side_files = self.program.side_files
-        boundaries = find_boundaries(step, splits, settings, side_files)
-        spec = JobSpec(submission.job.stem, step.loaded.file, step.params, settings, side_files, boundaries)
-        # A link of its own: the master drops one that is silent for as long as sampling may take.
-        client = cluster.connect()
-        try:
-            client.submit(spec, splits)
-            ended = self._wait(client)
-        finally:
-            client.close()
-        if ended.failure is not None:
-            self.reporter.failed(ended.failure)
-            raise JobFailed(f"{step.label or 'the job'} failed: {ended.failure.summary}")
-        return ended, len(splits), sum(split.length for split in splits)
 
-    def _wait(self, client: Client) -> JobEnded:
-        try:
-            return client.wait(self.reporter.news)
-        except KeyboardInterrupt:
-            self.reporter.finish()
-            self.reporter.say("interrupted: cancelling the job")
-            client.cancel()
-            raise
-        finally:
-            self.reporter.finish()
+
+def _run_step(
+    submission: Submission,
+    program: Program,
+    cluster: Cluster,
+    step: Step,
+    formats: tuple[str, str],
+    files: tuple[InputFile, ...],
+    output: Output,
+) -> _Done:
+    """Run one step to its end; ``formats`` are those of its input and output. Raises JobFailed."""
+    reporter = Reporter(submission.quiet, step.label)
+    splits = split_input(files, formats[0], submission, cluster.description, cluster.slots)
+    settings = job_settings(
+        submission,
+        step,
+        cluster.description,
+        cluster.slots,
+        formats=formats,
+        output=output.place,
+        output_is_local=output.is_local,
+    )
+    boundaries = find_boundaries(step, splits, settings, program.side_files)
+    name = submission.job.stem
+    spec = JobSpec(name, step.loaded.file, step.params, settings, program.side_files, boundaries)
+    # A link for each step: the master drops one that is silent for as long as finding boundaries may take.
+    client = cluster.connect()
+    try:
+        client.submit(spec, splits)
+        ended = _wait(client, reporter)
+    finally:
+        client.close()
+    if ended.failure is not None:
+        reporter.failed(ended.failure)
+        raise JobFailed(f"{step.label or 'the job'} failed: {ended.failure.summary}")
+    return _Done(ended, splits, reporter)
+
+
+def _wait(client: Client, reporter: Reporter) -> JobEnded:
+    try:
+        return client.wait(reporter.news)
+    except KeyboardInterrupt:
+        reporter.finish()
+        reporter.say("interrupted: cancelling the job")
+        client.cancel()
+        raise
+    finally:
+        reporter.finish()
 
 
 def _between(cluster: Cluster, output: Output, number: int) -> FolderOutput:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -37,10 +36,7 @@ def read_side_files(files: Iterable[str], modules: Iterable[Path]) -> tuple[Side
             raise UsageError(f"two side files would be called {side_file.name!r}; rename one, as PATH:NAME")
     total = sum(len(side_file.content) for side_file in found)
     if total > MAX_TOTAL:
-        raise UsageError(
-            f"the side files have {format_size(total)} together, of which {format_size(MAX_TOTAL)} may "
-            "travel with a job: put what is larger on a disk that all workers see, or into the input"
-        )
+        raise _too_large("all side files together", total)
     return tuple(found)
 
 
@@ -65,16 +61,27 @@ def _module(path: Path) -> SideFile:
 def _content(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"the side file {path} is no regular file")
-            # One byte more than may travel is enough to see that it is too large.
-            return file.read(MAX_TOTAL + 1)
+            if status.st_size > MAX_TOTAL:
+                raise _too_large(str(path), status.st_size)
+            return file.read(MAX_TOTAL)
     except OSError as error:
         raise InputError(f"cannot read the side file {path}: {error.strerror}") from error
 
 
+def _too_large(what: str, size: int) -> UsageError:
+    return UsageError(
+        f"{what}: {format_size(size)}, of which {format_size(MAX_TOTAL)} may travel with a job; put what is "
+        "larger on a disk that all workers see, or into the input"
+    )
+
+
 def _zipped(package: Path) -> bytes:
     """The package's files below a folder of its name, as zipimport wants them; compiled ones are left out."""
+    import zipfile  # takes longer to import than most submissions take to read their job
+
     content = io.BytesIO()
     size = 0
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -82,10 +89,7 @@ def _zipped(package: Path) -> bytes:
             data = _content(path)
             size += len(data)
             if size > MAX_TOTAL:
-                raise UsageError(
-                    f"the package {package} has more than the {format_size(MAX_TOTAL)} that may "
-                    "travel with a job"
-                )
+                raise _too_large(str(package), size)
             name = str(path.relative_to(package.parent))
             archive.writestr(zipfile.ZipInfo(name, _EARLIEST), data, zipfile.ZIP_DEFLATED)
         if not any(name.endswith(".py") for name in archive.namelist()):

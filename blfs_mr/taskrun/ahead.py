@@ -1,8 +1,8 @@
 """Calls that mostly wait for a device, several at a time, with their results in order.
 
 Small segments take two reads that depend on one another, so one after the other they run at the speed of the
-disk's round trip. Measured with 1,000 segments of 15 KB: where each read takes 1 ms longer, 2.6 s one by one, 0.7 s
-with four threads and 0.4 s with eight; on a local disk 0.26 s and 0.22 s, so nothing is lost there.
+disk's round trip. Measured with 1,000 segments of 15 KB: where each read takes 1 ms longer, 2.6 s one by one,
+0.7 s with four threads and 0.4 s with eight; on a local disk 0.26 s and 0.22 s, so nothing is lost there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from itertools import islice
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, TypeVar
+
+from blfs_mr.spill.buffers import start_reader
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,11 +51,8 @@ class ReadAhead(Generic[Item, Result]):
             yield from map(self._functions[0], first)
             return
         while len(self._threads) < len(self._functions):
-            # Daemons, since a read from a dead device never returns and must not hold up the exit.
             function = self._functions[len(self._threads)]
-            thread = Thread(target=_serve, args=(function, self._calls), name="read-ahead", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(start_reader(_serve, function, self._calls))
         for item in first:
             called.append(self._begin(item))
         while called:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from blfs_mr import linux
 from blfs_mr.blocking_link import BlockingLink
@@ -23,7 +24,7 @@ from blfs_mr.errors import (
     UserCodeError,
     VolumeError,
 )
-from blfs_mr.job import LoadedJob, user_traceback
+from blfs_mr.job import LoadedJob, overrides, user_traceback
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobSpec
 from blfs_mr.taskrun.drainer import run_drain
 from blfs_mr.taskrun.mapper import run_map
@@ -38,6 +39,14 @@ RECORD_SHOWN = 300
 HARD_STOP = 2
 """A task may grow by its memory budget so many times before allocations fail. What this package holds stays
 within the budget; user code may pass it for a moment, but must not push its neighbours out of the node."""
+
+
+_Run = Callable[[Any, LoadedJob, JobSpec, BlockingLink, "Progress"], None]
+
+
+THREAD_STACKS = 128 << 20
+"""Bytes beyond that for the stacks of the threads of user code: the kernel counts 8 MiB for each, touched or
+not."""
 
 
 class Progress:
@@ -64,7 +73,7 @@ def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec) -> int:
     link = BlockingLink(sock, incoming=WorkerToChild, outgoing=ChildToWorker)
     progress = Progress()
     attempt: AttemptId | None = None
-    linux.limit_memory_growth(HARD_STOP * spec.settings.memory)
+    linux.limit_memory_growth(HARD_STOP * spec.settings.memory + THREAD_STACKS)
     try:
         task = link.receive()
         match task:
@@ -73,11 +82,11 @@ def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec) -> int:
             case RunMapTask():
                 attempt = task.attempt
                 progress.writes_to = f"volume {task.own_volume.root}"
-                run_map(task, loaded, spec, link, progress)
+                _runner(loaded, "mapper", run_map)(task, loaded, spec, link, progress)
             case RunReduceTask():
                 attempt = task.attempt
                 progress.writes_to = f"output {os.path.dirname(task.final_path)}, scratch {task.scratch}"
-                run_reduce(task, loaded, spec, link, progress)
+                _runner(loaded, "reducer", run_reduce)(task, loaded, spec, link, progress)
     except LinkClosed:
         return 1  # The worker is gone, or has given this attempt up: nobody to tell.
     except BaseException as error:
@@ -87,6 +96,17 @@ def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec) -> int:
         link.send(TaskFailed(attempt, _failure(error, loaded, spec, progress)))
         return 1
     return 0
+
+
+def _runner(loaded: LoadedJob, module: str, run_records: _Run) -> _Run:
+    """``run_records``, or what stands in its place for a columnar job; by name, for other jobs lack
+    pyarrow."""
+    if not overrides(loaded.job_class, "map_batch"):
+        return run_records
+    from importlib import import_module
+
+    run: _Run = getattr(import_module(f"blfs_mr.arrow.{module}"), run_records.__name__)
+    return run
 
 
 def _failure(error: BaseException, loaded: LoadedJob, spec: JobSpec, progress: Progress) -> Failure:
@@ -113,8 +133,8 @@ def _failure(error: BaseException, loaded: LoadedJob, spec: JobSpec, progress: P
         case MemoryError():
             summary = (
                 f"{progress.doing} outgrew its memory: the budget of a task is "
-                f"{format_size(spec.settings.memory)}, and this one asked for more than {HARD_STOP} times "
-                "that; hold less at a time, or set `memory` higher"
+                f"{format_size(spec.settings.memory)}, and this one wanted more than {HARD_STOP} times that; "
+                "hold less at a time, or set `memory` higher"
             )
         case OSError() if loaded.file.path not in _files_of(error):
             where = error.filename or progress.writes_to

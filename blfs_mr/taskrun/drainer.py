@@ -7,77 +7,126 @@ stand then; a reducer reads the copy as it would have read the original.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from blfs_mr.blocking_link import BlockingLink
-from blfs_mr.errors import BlfsMrError, CorruptData, InternalError, LinkClosed, VolumeError
+from blfs_mr.errors import BlfsMrError, CorruptData, InternalError, LinkClosed, OutputError, VolumeError
 from blfs_mr.model import Failure, FailureKind, Lease, MapOutput, PublishedFile, SharedFile
+from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.units import format_size
 from blfs_mr.volume.layout import Volume, open_volume
 from blfs_mr.wire.messages.child import CannotDrain, Drained, RunDrain
 
 
+class SourceUnreadable(Exception):
+    """The map output could not be read, or not verified; its message is the reason."""
+
+
 def run_drain(task: RunDrain, link: BlockingLink) -> int:
-    """Drain what the worker asks for, and tell it what came of it; the process' exit code."""
+    """Drain what the worker asks for, and tell it what came of it; the process' exit code.
+
+    What cannot be read or verified is the map output's fault, just as when a reducer finds it so; what cannot
+    be written is this worker's.
+    """
     try:
-        output = _drained(task)
+        output = drained(task)
     except LinkClosed:
         return 1
-    except (CorruptData, VolumeError, OSError) as error:
-        link.send(CannotDrain(Failure(_blame(error), f"{type(error).__name__}: {error}")))
-        return 1
+    except SourceUnreadable as error:
+        return _fail(link, FailureKind.DATA, str(error))
+    except OutputError as error:
+        return _fail(link, FailureKind.STORAGE, str(error))
     except BlfsMrError as error:
-        link.send(CannotDrain(Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")))
-        return 1
+        return _fail(link, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
     link.send(Drained(output))
     return 0
 
 
-def _blame(error: Exception) -> FailureKind:
-    """Bytes that fail their checks are the map output's fault, everything else the storage's."""
-    return FailureKind.DATA if isinstance(error, CorruptData) else FailureKind.STORAGE
+def _fail(link: BlockingLink, kind: FailureKind, summary: str) -> int:
+    link.send(CannotDrain(Failure(kind, summary)))
+    return 1
 
 
-def _drained(task: RunDrain) -> MapOutput:
+def drained(task: RunDrain) -> MapOutput:
+    """Make the copy; the map output as it lies on scratch.
+
+    Raises SourceUnreadable for the map output, OutputError for scratch.
+    """
     scratch = open_volume(task.scratch)
-    volumes = {access.volume: open_volume(access) for access in task.volumes}
     files: list[PublishedFile] = []
     with BufferPool() as pool:
         for number, published in enumerate(task.output.files):
-            source = volumes.get(published.lease.shared_file.volume)
-            if source is None:
-                raise VolumeError(f"volume {published.lease.shared_file.volume} cannot be reached from here")
+            original = published.lease
             copy = SharedFile(
-                task.scratch.volume,
-                f"shared-{task.serial:05d}-{number:05d}",
-                0,
-                published.lease.shared_file.size,
+                task.scratch.volume, f"shared-{task.serial:05d}-{number:05d}", 0, original.shared_file.size
             )
-            lease = Lease(copy, published.lease.generation, task.output.attempt)
-            files.append(_copy(source, published, scratch, lease, task, pool))
+            lease = Lease(copy, original.generation, task.output.attempt)
+            with ExitStack() as stack:
+                with _source():
+                    source = _volume_of(task, published).open_for_read(original.shared_file)
+                    stack.callback(os.close, source)
+                with _scratch(task):
+                    target = scratch.open_for_write(copy)
+                    stack.callback(os.close, target)
+                files.append(
+                    _copy(
+                        source, published, SharedFileWriter(target, lease, task.total_partitions), task, pool
+                    )
+                )
     return MapOutput(task.output.attempt, task.output.worker, tuple(files))
 
 
 def _copy(
-    source: Volume, published: PublishedFile, scratch: Volume, lease: Lease, task: RunDrain, pool: BufferPool
+    source: int, published: PublishedFile, writer: SharedFileWriter, task: RunDrain, pool: BufferPool
 ) -> PublishedFile:
     """One run's segments, sealed anew. No flush: should this host fall, the copy is lost with it anyway."""
-    with ExitStack() as stack:
-        read_from = source.open_for_read(published.lease.shared_file)
-        stack.callback(os.close, read_from)
-        write_to = scratch.open_for_write(lease.shared_file)
-        stack.callback(os.close, write_to)
-        writer = SharedFileWriter(write_to, lease, task.total_partitions)
-        for partition in _rising(task.partitions):
-            for block in SegmentReader(read_from, published, partition, pool):
+    for partition in sorted(task.partitions):
+        with _source():
+            blocks: Iterator[Block] = iter(SegmentReader(source, published, partition, pool))
+        while True:
+            with _source():
+                block = next(blocks, None)
+            if block is None:
+                break
+            with _scratch(task):
                 if not writer.append(partition, block.payload, block.records):
                     raise InternalError("a copy of part of a run is larger than the run")
+    with _scratch(task):
         return writer.finish()
 
 
-def _rising(partitions: Iterable[int]) -> list[int]:
-    return sorted(partitions)
+def _volume_of(task: RunDrain, published: PublishedFile) -> Volume:
+    volume = published.lease.shared_file.volume
+    for access in task.volumes:
+        if access.volume == volume:
+            return open_volume(access)
+    raise VolumeError(f"volume {volume} cannot be reached from here")
+
+
+@contextmanager
+def _source() -> Iterator[None]:
+    try:
+        yield
+    except (CorruptData, VolumeError, OSError) as error:
+        raise SourceUnreadable(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _scratch(task: RunDrain) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(f"the scratch folder {task.scratch.root} cannot be written: {error}") from error
+        needed = sum(file.length for file in task.output.files)
+        raise OutputError(
+            f"the scratch folder {task.scratch.root} is full; copying this map output takes up to "
+            f"{format_size(needed)}, and others are to follow: set worker.scratch to a folder on a larger "
+            "disk, or make the pool of shared files larger, so that less of it has to be copied"
+        ) from error

@@ -1,7 +1,7 @@
 """A reduce attempt: pull map outputs as they are published, merge, reduce, commit.
 
-All segments are read and verified before the last merge begins, so a block that turns out bad costs a re-run of
-its map and nothing else: it is reported, everything of that map output is dropped, and its replacement is
+All segments are read and verified before the last merge begins, so a block that turns out bad costs a re-run
+of its map and nothing else: it is reported, everything of that map output is dropped, and its replacement is
 awaited.
 """
 
@@ -66,7 +66,7 @@ def run_reduce(
     )
     source = SegmentSource(task.attempt.task.index, store, read_size)
     try:
-        consumed = _take_all(task, link, source)
+        consumed = take_all(task, link, source)
         source.close()
         merged = store.merged()
     except BaseException:
@@ -102,9 +102,7 @@ def run_reduce(
     link.send(OutputCommitted(task.attempt, task.final_path, size))
 
 
-def _take_all(
-    task: RunReduceTask, link: BlockingLink, source: SegmentSource
-) -> tuple[ConsumedMapOutput, ...]:
+def take_all(task: RunReduceTask, link: BlockingLink, source: SegmentSource) -> tuple[ConsumedMapOutput, ...]:
     """Read this task's segments of every map output, each from exactly one published attempt."""
     consumed: dict[int, ConsumedMapOutput] = {}
     while len(consumed) < task.map_tasks:

@@ -1,9 +1,9 @@
 """Sorted runs within a memory budget: kept encoded in memory, merged to scratch beyond it, merged at the end.
 
-Two things take memory. What is held waits *encoded*. While runs are merged, each shows one block *decoded*, as
-Python objects, several times its encoded size; how many times is measured as blocks are decoded. Each gets a
-share of the budget. Where so many runs are held that one block of each would be too much, some are merged into
-one on scratch first, in as many passes as it takes.
+Two things take memory. What is held waits *encoded*. While runs are merged, each shows one block *decoded*,
+as Python objects, several times its encoded size; how many times is measured as blocks are decoded. Each gets
+a share of the budget. Where so many runs are held that one block of each would be too much, some are merged
+into one on scratch first, in as many passes as it takes.
 """
 
 from __future__ import annotations
@@ -32,25 +32,27 @@ from blfs_mr.shuffle.compression import Compress
 from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.taskrun.scratch import ScratchRun
 
-HELD_SHARE = 0.5
+HELD_SHARE = 0.6
 """Of the budget, for runs that wait in memory."""
 
-DECODED_SHARE = 0.35
-"""Of the budget, for the decoded blocks of runs that are being merged. The rest is for what one merge step puts
-together from them, for writing, and for the error of both estimates."""
+DECODED_SHARE = 0.3
+"""Of the budget, for the decoded blocks of runs that are being merged. The rest is for what one merge step
+puts together from them, for writing, and for the error of both estimates."""
 
 FIRST_EXPANSION = 6.0
-"""How many times its encoded size a block takes when decoded, until one is measured: short strings and numbers."""
+"""How many times its encoded size a block takes when decoded, until one is measured: short strings and
+numbers."""
 
 SMALLEST_MEASURED = 1 << 10
-"""Bytes that a measured block counts for at least: what is there in any case makes tiny ones seem to grow most."""
+"""Bytes that a measured block counts for at least: what is there in any case makes tiny ones seem to grow
+most."""
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 8 << 10, 256 << 10
 """Bounds for blocks of scratch runs: below, the cost per block shows; above, nothing is gained."""
 
 WIDTH = 64
-"""Runs that should fit into one merge; the blocks of scratch runs are cut for it. With the budget's half in each
-of them one pass is enough for some 25 times the budget."""
+"""Runs that should fit into one merge; the blocks of scratch runs are cut for it. Each holds about half the
+budget, so one pass is enough for thirty times the budget."""
 
 MOST_OPEN = 256
 """Runs on scratch merged at once at most: each is an open file, of which a process has 1024 as a rule."""
@@ -61,7 +63,7 @@ COMBINER_GAIN = 0.9
 
 @dataclass(slots=True)
 class HeldRun:
-    """A run that waits: in ``payloads``, or on ``scratch``. ``largest`` is the length of its longest payload."""
+    """A run that waits: in ``payloads``, or on ``scratch``. ``largest`` is the longest payload's length."""
 
     size: int
     records: int
@@ -92,8 +94,9 @@ class HeldRun:
 class RunStore:
     """Takes the runs of one partition, and gives them out as one.
 
-    ``budget`` are the bytes that all this may occupy. The job's ``combiner`` is called where runs are merged to
-    scratch, to make those smaller; not in the last merge, where it would do ``reduce``'s work a second time.
+    ``budget`` are the bytes that all this may occupy. The job's ``combiner`` is called where runs are merged
+    to scratch, to make those smaller; not in the last merge, where it would do ``reduce``'s work a second
+    time.
     """
 
     def __init__(

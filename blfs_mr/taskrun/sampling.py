@@ -1,8 +1,9 @@
 """A sample of a job's map output keys, for the boundaries of a total order.
 
-The submitter takes it before the job starts, by running the user's map over the beginnings of some splits. It does
-so in a child process: what user code prints, allocates, waits for or breaks stays there, and ends at a deadline. A
-child that fails gives fewer keys and no error, since the real run meets the same fault and reports it in full.
+The submitter takes it before the job starts, by running the user's map over the beginnings of some splits. It
+does so in a child process: what user code prints, allocates, waits for or breaks stays there, and ends at a
+deadline. A child that fails gives fewer keys and no error, since the real run meets the same fault and
+reports it in full.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +28,8 @@ from blfs_mr.shuffle.keys import check_keys
 from blfs_mr.taskrun.fork_server import die_with_parent
 
 MOST_SPLITS = 32
-"""Splits looked into, evenly spaced: input is often sorted in itself, so a few beginnings would be one end."""
+"""Splits looked into, evenly spaced: input is often sorted in itself, so a few beginnings would be one
+end."""
 
 SPLIT_BYTES = 256 << 10
 """Bytes of each split that are mapped: some thousand records."""
@@ -75,16 +78,22 @@ def sample_keys(
 
 def _evenly_spaced(splits: Sequence[InputSplit]) -> list[InputSplit]:
     count = min(len(splits), MOST_SPLITS)
-    chosen = [splits[number * len(splits) // count] for number in range(count)]
-    return [replace(split, length=min(split.length, SPLIT_BYTES)) for split in chosen]
+    return [splits[number * len(splits) // count] for number in range(count)]
 
 
 def _keys_of(
     job_class: type[Job], params: Mapping[str, Param], split: InputSplit, input_format: str
 ) -> list[Any]:
     """As the mapper runs it, up to the number of keys that is wanted."""
+    if overrides(job_class, "map_batch"):
+        # By name, as in attempt: other jobs lack pyarrow.
+        from importlib import import_module
+
+        columnar = import_module("blfs_mr.arrow.sampling")
+        keys: list[Any] = columnar.keys_of(job_class, params, split, input_format, KEYS_OF_A_SPLIT)
+        return keys
     job = instantiate(job_class, dict(params))
-    reader = open_split(split, input_format)
+    reader = open_split(replace(split, length=min(split.length, SPLIT_BYTES)), input_format)
     job.split, job.source = reader, reader.source
     job.setup()
     pairs: Iterable[tuple[Any, Any]]
@@ -103,6 +112,7 @@ def _be_child(parent: int, writing: int, samples: Iterator[list[Any]]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    sys.stdout = sys.stderr = open(null, "w")  # noqa: SIM115 - as long as the process
     linux.limit_memory_growth(MOST_MEMORY)
     with open(writing, "wb") as pipe:
         for keys in samples:

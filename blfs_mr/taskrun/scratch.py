@@ -20,8 +20,8 @@ WRITE_SIZE = 1 << 20
 """Bytes gathered before a write. One run is written at a time."""
 
 READ_SIZE = 64 << 10
-"""Bytes read at once. Many runs are read at a time; the kernel reads ahead into the page cache, which is not the
-task's memory, so a larger buffer would save system calls only."""
+"""Bytes read at once. Many runs are read at a time; the kernel reads ahead into the page cache, which is not
+the task's memory, so a larger buffer would save system calls only."""
 
 
 class ScratchRun:

@@ -1,8 +1,8 @@
 """From published map outputs to the runs of one partition: opened, read, verified, and kept in a store.
 
-A map output is taken whole or not at all. Small segments are read ahead, several at a time. A larger one is read
-when its turn comes, with reads of its own in flight: what its index promises is known before its data is read, so
-room is made first, and one that is larger than memory goes to scratch block by block.
+A map output is taken whole or not at all. Small segments are read ahead, several at a time. A larger one is
+read when its turn comes, with reads of its own in flight: what its index promises is known before its data is
+read, so room is made first, and one that is larger than memory goes to scratch block by block.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
 from blfs_mr.model import MapOutput, PublishedFile, VolumeAccess, VolumeId
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun.ahead import ReadAhead
-from blfs_mr.taskrun.runs import HeldRun, RunStore
+from blfs_mr.taskrun.runs import HeldRun
+from blfs_mr.taskrun.scratch import ScratchRun
 from blfs_mr.volume.layout import Volume, open_volume
 
 READERS = 8
@@ -46,16 +48,37 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A small segment in memory; or one too ``large`` to be read ahead; or neither, where the file has none."""
+    """A small segment in memory, or that it is too ``large`` to be read ahead, or that there is none."""
 
     run: HeldRun | None = None
     large: bool = False
 
 
+class Store(Protocol):
+    """What takes the runs of a partition, within a memory budget: records, or the rows of a columnar job."""
+
+    @property
+    def room(self) -> int:
+        """Bytes of further runs that can be held in memory now."""
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of runs that can be held in memory at all."""
+
+    def overflow(self) -> None:
+        """Make all of the capacity room."""
+
+    def new_scratch_run(self) -> ScratchRun:
+        """A run for a segment that is larger than memory."""
+
+    def add(self, run: HeldRun) -> None:
+        """One more run, for which there is room, or which is on scratch and finished."""
+
+
 class SegmentSource:
     """Reads the segments of ``partition`` into ``store``. ``read_size`` bounds one read, in bytes."""
 
-    def __init__(self, partition: int, store: RunStore, read_size: int) -> None:
+    def __init__(self, partition: int, store: Store, read_size: int) -> None:
         self.bytes_read = self.records = 0
         self._partition, self._store = partition, store
         self._small = min(store.capacity // SMALL_SHARE, LARGEST_SMALL)
@@ -108,7 +131,7 @@ class SegmentSource:
 
         def fetch(published: PublishedFile) -> _Fetched | MapOutputUnreadable:
             try:
-                with self._opened(published) as descriptor, _unreadable():
+                with self._opened(published) as descriptor, unreadable():
                     reader = SegmentReader(descriptor, published, self._partition, buffers)
                     if reader.length > self._small:
                         return _Fetched(large=True)
@@ -121,12 +144,12 @@ class SegmentSource:
     def _read_large(self, published: PublishedFile, pending: int) -> HeldRun:
         """One segment; ``pending`` bytes are in memory, and not in the store."""
         with self._opened(published) as descriptor:
-            with _unreadable():
+            with unreadable():
                 reader = SegmentReader(descriptor, published, self._partition, self._buffers)
             if pending + reader.length > self._store.room:
                 self._store.overflow()
             if pending + reader.length <= self._store.capacity:
-                with _unreadable():
+                with unreadable():
                     return _in_memory(reader)
             return self._copy_to_scratch(reader)
 
@@ -135,7 +158,7 @@ class SegmentSource:
         try:
             blocks = iter(reader)
             while True:
-                with _unreadable():
+                with unreadable():
                     block = next(blocks, None)
                 if block is None:
                     break
@@ -149,7 +172,7 @@ class SegmentSource:
     @contextmanager
     def _opened(self, published: PublishedFile) -> Iterator[int]:
         shared_file = published.lease.shared_file
-        with _unreadable():
+        with unreadable():
             descriptor = self._volume(shared_file.volume).open_for_read(shared_file)
         try:
             yield descriptor
@@ -170,7 +193,7 @@ def _in_memory(reader: SegmentReader) -> HeldRun:
 
 
 @contextmanager
-def _unreadable() -> Iterator[None]:
+def unreadable() -> Iterator[None]:
     """What a volume or the data on it raises here is the map output's failure, not this task's."""
     try:
         yield

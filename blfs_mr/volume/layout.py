@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from blfs_mr.errors import VolumeError
 from blfs_mr.model import Lease, SharedFile, VolumeAccess, VolumeLayout
 from blfs_mr.volume.directory import DirectoryVolume
+from blfs_mr.volume.file_layout import FileVolume
+from blfs_mr.volume.raw_layout import RawVolume
 
 
 class Volume(Protocol):
@@ -55,9 +56,11 @@ class OwnedVolume(Volume, Protocol):
 
 
 def open_volume(access: VolumeAccess) -> Volume:
-    """The volume as a task process sees it. Raises VolumeError."""
+    """The volume as a task process sees it. Opens nothing yet; raises nothing."""
     match access.layout:
         case VolumeLayout.DIRECTORY:
             return DirectoryVolume(access)
-        case _:
-            raise VolumeError(f"a volume of layout {access.layout.value} cannot be opened by this version")
+        case VolumeLayout.FILE:
+            return FileVolume(access)
+        case VolumeLayout.RAW:
+            return RawVolume(access)

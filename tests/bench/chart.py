@@ -1,8 +1,8 @@
 """The ratios of all benchmarks as one picture, written by hand as SVG: no library is worth so few bars.
 
 One bar per row from the line at 1, where both are equally fast: to the right we are faster, to the left
-slower. The scale is logarithmic, since twice as fast and half as fast are equally far from equal. A tick across
-the bar shows the goal.
+slower. The scale is logarithmic, since twice as fast and half as fast are equally far from equal. A tick
+across the bar shows the goal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""fio, the yardstick of storage people, told to do what we do: the same files, the same sizes, the same flushes."""
+"""fio, the yardstick of storage people, told to do what we do: the same files, sizes and flushes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def parse(output: str, direction: str, total: int) -> float:
     """
     # Warnings may stand before the object.
     figures = json.loads(output[output.index("{") :])["jobs"][0][direction]
-    moved = figures["io_bytes"]
+    moved: int = figures["io_bytes"]
     if not _LEAST_SHARE * total <= moved <= total:
         raise CommandFailed(f"fio moved {moved} bytes instead of {total}")
     return max(1, int(figures["runtime"])) / 1000 * total / moved

@@ -113,8 +113,9 @@ class Report:
         for row in self.rows:
             if isinstance(row, Row):
                 comparison = row.comparison
+                reference = f"{comparison.reference_name}: {row.reference}"
                 lines.append(
-                    f"| {self.name} | {comparison.case} | {row.ours} | {comparison.reference_name}: {row.reference} "
+                    f"| {self.name} | {comparison.case} | {row.ours} | {reference} "
                     f"| {row.ratio:.2f} | {comparison.goal:.2f} | {'yes' if row.met else 'no'} |"
                 )
             else:

@@ -15,8 +15,8 @@ PICTURE = REPOSITORY / "docs" / "benchmarks.svg"
 
 PREFACE = f"""# Benchmarks
 
-Written by `python -m tests.bench all`. A ratio says how many times faster than the reference we are: above 1 is
-faster. Times mean little by themselves, since they are of this one machine; the ratios are the figures.
+Written by `python -m tests.bench all`. A ratio says how many times faster than the reference we are: above 1
+is faster. Times mean little by themselves, since they are of this one machine; the ratios are the figures.
 
 ![How many times faster than each reference]({PICTURE.name})
 """
@@ -28,16 +28,16 @@ round that does not count. Shown are the medians, with the worst and the best ro
 in every round.
 
 - **start-up** is a job over one line of text, against what a person at a terminal does not notice.
-- **wordcount** counts words of 3 to 10 letters from a pool of 2,000, ten a line. *Whole splits* hands user code
-  the text of a split; *records* calls it for every line.
+- **wordcount** counts words of 3 to 10 letters from a pool of 2,000, ten a line. *Whole splits* hands user
+  code the text of a split; *records* calls it for every line.
 - **sort** sorts records of 100 bytes with random keys of 10 bytes into 16 parts that follow one another.
-- **shuffle-io** writes and reads shared files of 60 MiB, in blocks of 256 KiB: for root on an ext4 of its own on
-  a loop device with direct I/O, else in a folder. Our side makes and verifies checksums, fio does not.
+- **shuffle-io** writes and reads shared files of 60 MiB, in blocks of 256 KiB: for root on an ext4 of its
+  own on a loop device with direct I/O, else in a folder. Our side makes and verifies checksums, fio does not.
 
 ## To run it again
 
 ```
-pip install 'blfs-mr[bench]'        # dask, PySpark (needs Java 17), mrjob
+pip install 'blfs-mr[arrow,bench]'  # pyarrow; dask, PySpark (needs Java 17), mrjob
 apt-get install fio default-jre-headless
 python -m tests.bench all           # everything, and this page
 python -m tests.bench NAME --json   # one: start-up, wordcount, sort or shuffle-io

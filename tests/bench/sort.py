@@ -1,8 +1,8 @@
 """Sorting 100-byte records with random 10-byte keys: every byte goes through the shuffle.
 
-The record API beside PySpark, which calls Python per record as well, and beside GNU sort, which is C from end
-to end and the bar for what one machine can do. Each of our results is checked in full: all records are there,
-each as it was, in order.
+The record API beside PySpark, which calls Python per record as well, and both our APIs beside GNU sort, which
+is C from end to end and the bar for what one machine can do. Each of our results is checked in full: all
+records are there, each as it was, in order.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from xxhash import xxh3_64_intdigest
 
 from blfs_mr.generate import RECORD_KEY_SIZE, RECORD_SIZE, generate_records
+from blfs_mr.units import format_size
 
 from .cluster import running_cluster
 from .harness import Comparison
@@ -29,9 +30,12 @@ DEFAULT_SIZE = 256 << 20
 REDUCERS = 16
 
 SPARK_GOAL = 6.0
-GNU_SORT_GOAL = 0.5
 
-JOB = REPOSITORY / "blfs_mr" / "examples" / "distributed_sort.py"
+GNU_SORT = "LC_ALL=C sort --parallel=2 -S 512M, the records as lines of text"
+RECORD_GOAL, BATCH_GOAL = 0.5, 1.0
+
+_EXAMPLES = REPOSITORY / "blfs_mr" / "examples"
+RECORD_JOB, BATCH_JOB = _EXAMPLES / "distributed_sort.py", _EXAMPLES / "arrow_sort.py"
 
 DEADLINE = 900.0
 """Seconds for one run; a GiB takes a minute or two."""
@@ -52,25 +56,36 @@ def comparisons(size: int) -> Iterator[list[Comparison]]:
         spark = [sys.executable, REFERENCES / "spark_sort.py", records, output]
         gnu_sort = ["env", "LC_ALL=C", "sort", "--parallel=2", "-S", "512M", "-o", folder / "sorted", lines]
         with running_cluster(folder / "home") as cluster:
-            command = [sys.executable, "-m", "blfs_mr.submit", JOB, records, "-o", output, "--quiet"]
-            ours = partial(
-                _sort, [*command, "--reducers", REDUCERS, *cluster.options], output, fingerprint([records])
-            )
+            expected = fingerprint([records])
+            asked = [records, "-o", output, "--quiet", "--reducers", REDUCERS, *cluster.options]
+            submit = [sys.executable, "-m", "blfs_mr.submit"]
+            by_record = partial(_sort, [*submit, RECORD_JOB, *asked], output, expected)
+            by_batch = partial(_sort, [*submit, BATCH_JOB, *asked], output, expected)
+            with_gnu_sort = partial(seconds_of, gnu_sort, deadline=DEADLINE)
+            case = f"{format_size(size)}, running daemons"
             yield [
                 Comparison(
-                    case="record API, running daemons",
-                    ours=ours,
+                    case=f"{case}, record API",
+                    ours=by_record,
                     reference=partial(_sort_with_spark, spark, output),
                     reference_name="PySpark RDD sortByKey, local[2]",
                     goal=SPARK_GOAL,
                     unavailable=why_absent("pyspark"),
                 ),
                 Comparison(
-                    case="record API, running daemons",
-                    ours=ours,
-                    reference=partial(seconds_of, gnu_sort, deadline=DEADLINE),
-                    reference_name="LC_ALL=C sort --parallel=2 -S 512M, the records as lines of text",
-                    goal=GNU_SORT_GOAL,
+                    case=f"{case}, record API",
+                    ours=by_record,
+                    reference=with_gnu_sort,
+                    reference_name=GNU_SORT,
+                    goal=RECORD_GOAL,
+                ),
+                Comparison(
+                    case=f"{case}, batch API",
+                    ours=by_batch,
+                    reference=with_gnu_sort,
+                    reference_name=GNU_SORT,
+                    goal=BATCH_GOAL,
+                    unavailable=why_absent("pyarrow"),
                 ),
             ]
 

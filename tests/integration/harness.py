@@ -1,4 +1,4 @@
-"""What these tests need to run the real thing: submitters and daemons as processes, and eyes on what they leave.
+"""What these tests need to run the real thing as processes: submitters, daemons, and eyes on what they leave.
 
 Every process that a test starts inherits a mark of its own in its environment, as do all of their
 descendants, whatever session or process group they move to: the mark finds them in ``/proc`` when nothing
@@ -329,7 +329,9 @@ HELD = """
 class HeldJob:
     """A job whose attempts run, and go on only when the gate opens."""
 
-    def __init__(self, start: Callable[..., Submitter], folder: Path, *options: object, attempts: int = 2) -> None:
+    def __init__(
+        self, start: Callable[..., Submitter], folder: Path, *options: object, attempts: int = 2
+    ) -> None:
         self.output = folder / "held-out"
         self._gate = folder / "gate"
         self._gate.touch()

@@ -24,7 +24,9 @@ SALTED = """
 """
 
 RECORDS = 30
-CALLS = "openat,pwrite64,pwritev,write,writev,sendto,sendmsg,preadv,preadv2,pread64,fsync,fdatasync,dup2,rename"
+CALLS = (
+    "openat,pwrite64,pwritev,write,writev,sendto,sendmsg,preadv,preadv2,pread64,fsync,fdatasync,dup2,rename"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,21 @@ def test_the_values_stand_in_shared_files(traced: list[str]) -> None:
 
 
 def test_no_socket_and_no_pipe_carries_a_value(traced: list[str]) -> None:
-    sent = [line for line in traced if re.search(r"(write|writev|sendto|sendmsg)\(\d+<(socket|TCP|UNIX|pipe)", line)]
+    sent = [
+        line
+        for line in traced
+        if re.search(r"(write|writev|sendto|sendmsg)\(\d+<(socket|TCP|UNIX|pipe)", line)
+    ]
     assert len(sent) > 20, "the trace shows what is sent"
     assert not [line for line in sent if any(value in line for value in values())]
 
 
 def test_reducers_open_shared_files_for_direct_reads_only(traced: list[str]) -> None:
-    opened = [line for line in traced if "openat(" in line and re.search(r'/shared-\d+"', line) and "ENOENT" not in line]
+    opened = [
+        line
+        for line in traced
+        if "openat(" in line and re.search(r'/shared-\d+"', line) and "ENOENT" not in line
+    ]
     readers = [line for line in opened if "O_RDONLY" in line]
     assert readers
     assert all("O_DIRECT" in line for line in readers)

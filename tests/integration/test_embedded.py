@@ -20,7 +20,9 @@ from tests.integration.harness import (
 def supervisors(stage: Stage) -> list[int]:
     """The embedded cluster's process that has led its session since it began."""
     return [
-        pid for pid, command in stage.processes().items() if "daemons.embedded" in command and os.getsid(pid) == pid
+        pid
+        for pid, command in stage.processes().items()
+        if "daemons.embedded" in command and os.getsid(pid) == pid
     ]
 
 

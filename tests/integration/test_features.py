@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import random
+import signal
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
 from blfs_mr.generate import generate_records
-from tests.integration.harness import EXAMPLES, Daemons, Stage, lines_of, parts_of, write_job
+from tests.integration.harness import EXAMPLES, Daemons, Stage, lines_of, parts_of, wait_for, write_job
 from tests.sorted_records import summarize
 
 COUNT = """
@@ -110,14 +111,16 @@ def test_a_failing_step_on_daemons_leaves_no_parts_of_the_steps_before(
 
 
 def test_side_files_and_modules_are_there_on_both_sides(stage: Stage) -> None:
+    program = stage.folder / "program"  # not where the submitter runs, which Python imports from as well
+    program.mkdir()
     (stage.folder / "stop words.txt").write_text("the\na\n")
-    (stage.folder / "helper.py").write_text("def fold(word): return word.lower()\n")
-    package = stage.folder / "package"
+    (program / "helper.py").write_text("def fold(word): return word.lower()\n")
+    package = program / "package"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "inner" / "__init__.py").write_text("ENDING = '!'\n")
     job = write_job(
-        stage.folder,
+        program,
         """
         from helper import fold
         from package.inner import ENDING
@@ -135,14 +138,14 @@ def test_side_files_and_modules_are_there_on_both_sides(stage: Stage) -> None:
         """,
     )
     (stage.folder / "input").write_text("The cat a THE Cat dog")
-    options = ("--file", "stop words.txt:stop", "--py-module", "helper.py", "--py-module", "package")
+    options = ("--file", "stop words.txt:stop", "--py-module", "program/helper.py", "--py-module", package)
     ended = stage.submit(job, "input", *options)
     assert ended.code == 0, ended.stderr
     assert sorted(ended.stdout.splitlines()) == [b"cat!\t2", b"dog!\t1"]
     stage.wait_until_nothing_is_left()
     ended = stage.submit(job, "input", "--file", "stop words.txt:stop")
     assert ended.code == 2
-    assert f"add --py-module {stage.folder / 'helper.py'}" in ended.stderr
+    assert f"add --py-module {program / 'helper.py'}" in ended.stderr
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
@@ -223,7 +226,7 @@ def test_what_cannot_work_is_refused_before_the_job_starts(stage: Stage) -> None
     large = stage.folder / "large"
     large.write_bytes(bytes(9 << 20))
     for options, reason in (
-        (("--file", "large"), "9.0MiB together, of which 8.0MiB may travel"),
+        (("--file", "large"), "large: 9MiB, of which 8MiB may travel"),
         (("--file", "absent"), "cannot read the side file absent"),
         (("--file", "odd", "--file", "./odd"), "two side files would be called 'odd'"),
         (("--file", "odd:a/b"), "'a/b' is no plain file name"),
@@ -232,3 +235,39 @@ def test_what_cannot_work_is_refused_before_the_job_starts(stage: Stage) -> None
         ended = stage.submit(job, "odd", *options)
         assert ended.code == 2, ended.stderr
         assert reason in ended.stderr
+
+
+WAITING = (
+    COUNT
+    + """
+    class Wait(Count):
+        def setup(self):
+            import signal
+            signal.pause()
+
+    from blfs_mr import Steps
+    class Program(Steps):
+        steps = [Count, Wait]
+    """
+)
+
+
+def test_a_submitter_killed_between_steps_leaves_nothing(stage: Stage) -> None:
+    (stage.folder / "input").write_text("one")
+    submitter = stage.start(write_job(stage.folder, WAITING), "input", "-o", "out")
+    wait_for(lambda: "step 1 of 2, Count: done" in submitter.stderr.read_text(), "the first step is done")
+    submitter.process.kill()
+    submitter.process.wait()
+    stage.wait_until_nothing_is_left()
+
+
+def test_an_interrupt_between_steps_leaves_no_output(shared_daemons: Daemons, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("one")
+    output = tmp_path / "out"
+    submitter = shared_daemons.start(write_job(tmp_path, WAITING), tmp_path / "input", "-o", output)
+    wait_for(lambda: "step 1 of 2, Count: done" in submitter.stderr.read_text(), "the first step is done")
+    assert (output / "_temporary-step-1").is_dir()
+    submitter.process.send_signal(signal.SIGINT)
+    assert submitter.wait().code == 130
+    assert not output.exists()
+    shared_daemons.wait_until_idle()

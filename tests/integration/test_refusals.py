@@ -196,7 +196,9 @@ def test_a_master_whose_port_is_taken_says_so(stage: Stage) -> None:
     assert ended.stderr.count(b"\n") == 1
 
 
-def test_garbage_on_the_masters_port_disturbs_no_job(shared_daemons: Daemons, source: Path, tmp_path: Path) -> None:
+def test_garbage_on_the_masters_port_disturbs_no_job(
+    shared_daemons: Daemons, source: Path, tmp_path: Path
+) -> None:
     hold = tmp_path / "hold"
     job = write_job(tmp_path, """
         import os

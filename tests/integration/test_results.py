@@ -6,6 +6,8 @@ import gzip
 import json
 import random
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -56,7 +58,9 @@ def words(seed: int, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_words_of_any_text_are_counted_byte_for_byte(shared_daemons: Daemons, tmp_path: Path, name: str) -> None:
+def test_words_of_any_text_are_counted_byte_for_byte(
+    shared_daemons: Daemons, tmp_path: Path, name: str
+) -> None:
     source = tmp_path / "input"
     source.write_bytes(TEXTS[name])
     output = tmp_path / "out"
@@ -103,7 +107,9 @@ def test_an_empty_input_has_an_empty_result(shared_daemons: Daemons, tmp_path: P
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_folders_globs_and_compressed_files_are_read_in_one_job(shared_daemons: Daemons, tmp_path: Path) -> None:
+def test_folders_globs_and_compressed_files_are_read_in_one_job(
+    shared_daemons: Daemons, tmp_path: Path
+) -> None:
     contents = [words(seed, 3000) for seed in range(60)]
     folder = tmp_path / "folder" / "deep"
     folder.mkdir(parents=True)
@@ -167,7 +173,9 @@ def test_join_combines_every_pair_of_a_key(shared_daemons: Daemons, tmp_path: Pa
     assert Counter((key, *json.loads(pair)) for key, pair in written) == joined
 
 
-def test_values_and_keys_of_every_kind_cross_from_mapper_to_reducer(shared_daemons: Daemons, tmp_path: Path) -> None:
+def test_values_and_keys_of_every_kind_cross_from_mapper_to_reducer(
+    shared_daemons: Daemons, tmp_path: Path
+) -> None:
     job = write_job(tmp_path, """
         class Kinds(Job):
             reducers = 2
@@ -189,8 +197,6 @@ def test_values_and_keys_of_every_kind_cross_from_mapper_to_reducer(shared_daemo
 
 def test_a_reader_that_has_seen_enough_ends_the_run_quietly(stage: Stage) -> None:
     (stage.folder / "input.txt").write_bytes(b"\n".join(b"word%07d" % n for n in range(100_000)))
-    import subprocess, sys  # noqa
-
     ended = subprocess.run(
         f"{sys.executable} -m blfs_mr.submit -q {WORDCOUNT} input.txt | head -n 1",
         shell=True, cwd=stage.folder, env=stage.environment, capture_output=True, check=False,

@@ -127,7 +127,9 @@ def test_an_exception_is_tried_again_as_often_as_the_job_allows(run: Run, tmp_pa
 
 def test_a_failure_that_passes_costs_nothing_but_an_attempt(run: Run, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
-    body = f"import os\nif not os.path.exists({str(flag)!r}):\n    open({str(flag)!r}, 'w').close()\n    1 / 0\n"
+    body = (
+        f"import os\nif not os.path.exists({str(flag)!r}):\n    open({str(flag)!r}, 'w').close()\n    1 / 0\n"
+    )
     for method in ("map", "reduce"):
         flag.unlink(missing_ok=True)
         ended = run(program("", **{method: body + GOOD[method]}))
@@ -187,17 +189,23 @@ def test_processes_that_user_code_starts_do_not_outlive_the_job(
 
 
 def test_a_task_that_takes_too_long_is_killed(run: Run, tmp_path: Path) -> None:
-    said = failed(run(program("max_attempts = 1\ntask_timeout = '300ms'", map="while True: pass\nyield")), tmp_path)
+    said = failed(
+        run(program("max_attempts = 1\ntask_timeout = '300ms'", map="while True: pass\nyield")), tmp_path
+    )
     assert "killed: it took longer than 0.3 s" in said
 
 
 def test_a_key_that_is_its_own_repr_bomb_is_shown_shortened(run: Run, tmp_path: Path) -> None:
-    said = failed(run(program(map="yield 'k' * 1_000_000, 1", combine="1 / 0\nyield", reduce="1 / 0\nyield")), tmp_path)
+    said = failed(
+        run(program(map="yield 'k' * 1_000_000, 1", combine="1 / 0\nyield", reduce="1 / 0\nyield")), tmp_path
+    )
     assert "(1000002 characters)" in said
     assert len(said) < 20_000
 
 
-def test_user_code_sees_no_descriptor_and_no_secret_of_ours(run: Run, shared_daemons: Daemons, tmp_path: Path) -> None:
+def test_user_code_sees_no_descriptor_and_no_secret_of_ours(
+    run: Run, shared_daemons: Daemons, tmp_path: Path
+) -> None:
     body = """
         import os
         for fd in os.listdir('/proc/self/fd'):

@@ -4,13 +4,15 @@ The world is a heap of things that will happen. Each happening tells the schedul
 commands that come back to simulated workers, whose reactions are happenings again. Links are as real ones
 are: in order, and gone for good when the worker is, so a report can be lost but not overtaken. Beyond that
 the world is unkind: workers die and come back (with or without their volume), attempts fail, outputs turn
-out unreadable, and reports of attempts long given up arrive, some twice.
+out unreadable, and reports of attempts long given up arrive, some twice. Shared files come from the real
+lease pool, too few of them in many worlds, so that map outputs are drained, which fails now and then.
 
 ``Checks`` sees each event and command pass and knows what must never be.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import random
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
+from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
 from blfs_mr.core.scheduler import Scheduler
 from blfs_mr.model import (
     AttemptId,
@@ -29,7 +32,6 @@ from blfs_mr.model import (
     JobId,
     JobSettings,
     JobSpec,
-    Lease,
     MapOutput,
     OutputPart,
     PublishedFile,
@@ -38,8 +40,12 @@ from blfs_mr.model import (
     VolumeId,
     WorkerName,
 )
+from tests.simulation.checks import Checks, records_of
 
 NO_WORKER_DEADLINE = 60.0
+REAPING = 0.005
+"""Virtual seconds until a process that is told to end is gone."""
+
 LONGEST_LIFE = 100_000.0
 """Virtual seconds after which a job that has not ended is one that hangs."""
 
@@ -60,20 +66,28 @@ class Size:
     seconds_between_deaths: float = 3.0
     volume_survives: float = 0.9
     max_attempts: int = 12
+    pool: int = 100
+    files_per_map: int = 2
+    drain_fails: float = 0.03
+    may_drain: float = 1.0
 
 
 @dataclass
 class SimulatedWorker:
     """One worker daemon. ``life`` counts its incarnations: what was planned in an earlier one is void.
 
-    ``known`` and ``consumed`` are by job and map index: what reducers here are told, and what each has read.
+    ``held`` are the map outputs on its volume, whose shared files ``pool`` leases; ``copies`` the partitions
+    of outputs that it has drained. ``known`` and ``consumed`` are by job and map index: what reducers here
+    are told, and what each has read.
     """
 
     name: WorkerName
     slots: int
     life: int = 0
     up: bool = False
+    pool: LeasePool = field(default_factory=lambda: LeasePool((), {}))
     held: set[AttemptId] = field(default_factory=set)
+    copies: dict[AttemptId, set[int]] = field(default_factory=dict)
     prepared: set[JobId] = field(default_factory=set)
     known: dict[JobId, dict[int, MapOutput]] = field(default_factory=dict)
     running: set[AttemptId] = field(default_factory=set)
@@ -97,7 +111,10 @@ class World:
         }
         self.specs: dict[JobId, tuple[JobSpec, tuple[InputSplit, ...]]] = {}
         self.ended: dict[JobId, c.ReportJobEnded] = {}
+        self.drains = 0
         self.checks = Checks(self)
+        for worker in self.workers.values():
+            worker.pool = self._new_pool(worker)
 
     def run(self) -> None:
         """From the first worker's start to the last job's end."""
@@ -110,6 +127,10 @@ class World:
         while len(self.ended) < self.size.jobs:
             self.now, _, happen = heapq.heappop(self._agenda)
             assert self.now < LONGEST_LIFE, f"these jobs hang: {set(self.specs) - set(self.ended)}"
+            happen()
+        end = self.now + 2 * REAPING
+        while self._agenda[0][0] < end:
+            self.now, _, happen = heapq.heappop(self._agenda)
             happen()
         self.checks.at_the_end()
 
@@ -144,7 +165,7 @@ class World:
                 output_is_local=False,
                 compression="",
                 sort_values=False,
-                draining=False,
+                draining=self.chance.random() < self.size.may_drain,
             )
             spec = JobSpec("job", JobFile("job.py", b"", "Job"), {}, settings)
             self.specs[job] = spec, splits
@@ -168,11 +189,21 @@ class World:
             worker.life += 1
             for state in (worker.prepared, worker.running, worker.asked, worker.known, worker.consumed):
                 state.clear()
+            worker.copies.clear()
             if self.chance.random() > self.size.volume_survives:
                 worker.held.clear()
+            worker.pool = self._new_pool(worker)
             self.tell(e.WorkerLost(worker.name, "killed"))
             self.after(self.chance.uniform(0.1, 20), self._starter(worker))
         self.after(self._next_death(), self._kill_somebody)
+
+    def _new_pool(self, worker: SimulatedWorker) -> LeasePool:
+        """The pool as a worker that starts finds it: what was published is taken."""
+        files = [SharedFile(VolumeId(worker.name), f"shared-{i}", 0, 4096) for i in range(self.size.pool)]
+        # Of what was never published only generations are left; these are higher than any that was.
+        pool = LeasePool(files, dict.fromkeys(files, self.events))
+        pool.restore(lease for output in sorted(worker.held) for lease in worker.pool.leases(output))
+        return pool
 
     def _starter(self, worker: SimulatedWorker) -> Callable[[], None]:
         def start() -> None:
@@ -211,9 +242,10 @@ class World:
             case c.PrepareJob():
                 worker.prepared.add(command.job)
             case c.AcceptWorker():
-                worker.held &= set(command.live)
+                for output in sorted(worker.held - set(command.live)):
+                    self._let_go(worker, output)
             case c.LaunchMap():
-                self._begin(worker, command.attempt, self._finish_map)
+                self._begin(worker, command.attempt, self._write)
             case c.LaunchReduce():
                 self._begin(worker, command.attempt, self._go_on_reducing)
             case c.PublishMapOutput():
@@ -225,13 +257,19 @@ class World:
             case c.GrantCommit():
                 self._later(worker, command.attempt, 0.01, self._commit)
             case c.AbortAttempt():
-                worker.running.discard(command.attempt)
+                self._end_attempt(worker, command.attempt)
             case c.ReleaseMapOutput():
-                worker.held.discard(command.output)
+                self._let_go(worker, command.output)
+            case c.DrainMapOutput():
+                drain = functools.partial(self._drain, worker, command)
+                self._while_up(worker, self.chance.uniform(0.01, 3), drain)
             case c.CleanUpJob():
                 worker.prepared.discard(command.job)
-                worker.running = {a for a in worker.running if a.task.job != command.job}
-                worker.held = {a for a in worker.held if a.task.job != command.job}
+                worker.known.pop(command.job, None)
+                for attempt in sorted(a for a in worker.running if a.task.job == command.job):
+                    self._end_attempt(worker, attempt)
+                for output in sorted(a for a in worker.held if a.task.job == command.job):
+                    self._let_go(worker, output)
 
     # ------------------------------------------------------------ inside a worker
 
@@ -243,13 +281,34 @@ class World:
         happen: Callable[[SimulatedWorker, AttemptId], None],
     ) -> None:
         """Let something happen to an attempt, unless worker or attempt are gone by then."""
-        life = worker.life
 
-        def if_still_there() -> None:
-            if worker.life == life and attempt in worker.running:
+        def if_still_running() -> None:
+            if attempt in worker.running:
                 happen(worker, attempt)
 
-        self.after(delay, if_still_there)
+        self._while_up(worker, delay, if_still_running)
+
+    def _while_up(self, worker: SimulatedWorker, delay: float, happen: Callable[[], None]) -> None:
+        """Let something happen, unless the worker is gone by then."""
+        life = worker.life
+        self.after(delay, lambda: happen() if worker.life == life else None)
+
+    def _end_attempt(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
+        """Its process is told to end; its files are free when it has."""
+        worker.running.discard(attempt)
+        self._free(worker, attempt)
+
+    def _let_go(self, worker: SimulatedWorker, output: AttemptId) -> None:
+        """No reader needs this output."""
+        worker.held.discard(output)
+        self._free(worker, output)
+
+    def _free(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
+        def release() -> None:
+            if attempt not in worker.held:
+                self._decided(worker, worker.pool.release(attempt))
+
+        self._while_up(worker, REAPING, release)
 
     def _begin(
         self,
@@ -266,21 +325,72 @@ class World:
         self._later(worker, attempt, self.chance.uniform(0.01, 5), work)
 
     def _fail(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
-        worker.running.discard(attempt)
+        self._end_attempt(worker, attempt)
         self.say(worker, e.AttemptFailed(attempt, Failure(FailureKind.PROCESS, "killed by a test")))
 
     def _requeue(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
-        worker.running.discard(attempt)
+        self._end_attempt(worker, attempt)
         self.say(worker, e.AttemptRequeued(attempt))
+
+    def _deny(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
+        self._end_attempt(worker, attempt)
+        self.say(worker, e.AttemptFailed(attempt, Failure(FailureKind.POOL, "the pool is too small")))
+
+    # ------------------------------------------------------------ shared files
+
+    def _decided(self, worker: SimulatedWorker, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Grant():
+                    delay = self.chance.uniform(0.001, 2)
+                    self._later(worker, decision.lease.attempt, delay, self._write)
+                case Requeue():
+                    self._later(worker, decision.attempt, 0, self._requeue)
+                case Deny():
+                    self._later(worker, decision.attempt, 0, self._deny)
+                case Short():
+                    self._while_up(worker, 0, lambda: self.tell(e.PoolRanShort(worker.name), worker.name))
+
+    def _write(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
+        """Ask for one shared file after another, then publish."""
+        needed = attempt.task.index % (self.size.files_per_map + 1)
+        if len(worker.pool.leases(attempt)) < needed:
+            self._decided(worker, worker.pool.request(attempt))
+        else:
+            self._finish_map(worker, attempt)
+
+    def _drain(self, worker: SimulatedWorker, command: c.DrainMapOutput) -> None:
+        """Copy what was asked for, unless the output was replaced meanwhile."""
+        output = worker.known.get(command.output.task.job, {}).get(command.output.task.index)
+        if output is None or output.attempt != command.output:
+            return
+        event: e.Event = e.MapOutputDrained(worker.name, command.output)
+        if command.output not in self.workers[output.worker].held:
+            self.checks.missing(command.output)
+            event = e.DrainFailed(worker.name, command.output, Failure(FailureKind.DATA, "gone"))
+        elif self.chance.random() < self.size.drain_fails:
+            kind = self.chance.choice((FailureKind.DATA, FailureKind.PROCESS))
+            event = e.DrainFailed(worker.name, command.output, Failure(kind, "by a test"))
+        else:
+            self.drains += 1
+            worker.copies.setdefault(command.output, set()).update(command.partitions)
+        self.tell(event, worker.name)
+
+    # ------------------------------------------------------------ results
 
     def _finish_map(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
         worker.running.discard(attempt)
         worker.held.add(attempt)
         reduces = self.specs[attempt.task.job][0].settings.reduce_tasks
         records = sum(records_of(attempt, partition) for partition in range(reduces))
-        lease = Lease(SharedFile(VolumeId(worker.name), str(attempt), 0, 4096), 1, attempt)
-        output = MapOutput(attempt, worker.name, (PublishedFile(lease, b"", 4096, records),))
-        self.say(worker, e.MapOutputWritten(output, {"map.records_out": records}))
+        leases = worker.pool.leases(attempt)
+        # All records are in the first file; a map that needs none has no records.
+        shares = [records, *[0] * len(leases)][: len(leases)]
+        files = tuple(PublishedFile(lease, b"", 4096, n) for lease, n in zip(leases, shares, strict=True))
+        output = MapOutput(attempt, worker.name, files)
+        self.say(worker, e.MapOutputWritten(output, {"map.records_out": sum(shares)}))
+        if attempt in worker.held:
+            self._decided(worker, worker.pool.publish(attempt))
 
     def _go_on_reducing(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
         """Read what is known and not read yet; ask to commit when that was the last of it."""
@@ -288,7 +398,11 @@ class World:
         known = worker.known.get(attempt.task.job, {})
         for index in known.keys() - consumed.keys():
             output = known[index]
-            there = output.attempt in self.workers[output.worker].held
+            there = attempt.task.index in worker.copies.get(output.attempt, ())
+            if not there:
+                there = output.attempt in self.workers[output.worker].held or not output.files
+                if not there:
+                    self.checks.missing(output.attempt)
             if not there or self.chance.random() < self.size.output_unreadable:
                 self.say(worker, e.MapOutputUnreadable(attempt, output.attempt, "EIO"))
                 if attempt not in worker.running:
@@ -297,134 +411,13 @@ class World:
                 consumed[index] = output
         if len(consumed) == len(self.specs[attempt.task.job][1]) and attempt not in worker.asked:
             worker.asked.add(attempt)
-            told = tuple((o.attempt, records_of(o.attempt, attempt.task.index)) for o in consumed.values())
+            told = tuple(
+                (o.attempt, records_of(o.attempt, attempt.task.index) if o.files else 0)
+                for o in consumed.values()
+            )
             self.say(worker, e.OutputWritten(attempt, told, {"reduce.groups": 1}))
 
     def _commit(self, worker: SimulatedWorker, attempt: AttemptId) -> None:
-        worker.running.discard(attempt)
+        self._end_attempt(worker, attempt)
         part = OutputPart(attempt.task.index, f"/out/{attempt}", worker.name, 1)
         self.say(worker, e.OutputCommitted(attempt, part))
-
-
-def records_of(output: AttemptId, partition: int) -> int:
-    """How many records of a map attempt fall into a partition. A re-run need not yield the same twice."""
-    return (output.task.index + 7 * partition + 3 * output.number) % 5
-
-
-class Checks:
-    """What must hold after each event, and at the end of all."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._started: set[AttemptId] = set()
-        self._granted: dict[object, AttemptId] = {}
-        self._over: set[AttemptId | None] = set()
-
-    def may_be_repeated(self, event: e.Event) -> bool:
-        """Whether the report would be late: its attempt is over."""
-        return subject(event) in self._over
-
-    def after_event(self, event: e.Event, commands: list[c.Command]) -> None:
-        """Each command goes to a worker that is there and prepared; each number and grant is used once."""
-        if isinstance(event, e.WorkerLost):
-            self._forget(lambda attempt: self._where(attempt) == event.worker)
-        elif isinstance(event, e.AttemptFailed | e.AttemptRequeued):
-            self._forget(lambda attempt: attempt == event.attempt)
-        elif isinstance(event, e.MapOutputWritten | e.OutputCommitted):
-            # The grant stands for good: what is committed is never granted again.
-            self._over |= {subject(event)}
-        accepted_first = True
-        ended: set[JobId] = set()
-        prepared: dict[WorkerName, set[JobId]] = {}
-        for command in commands:
-            if isinstance(command, c.ReportJobEnded):
-                assert command.job not in self._world.ended
-                ended.add(command.job)
-            if isinstance(command, c.ReportJobEnded | c.ReportProgress | c.ReportAttemptFailed):
-                continue
-            assert self._world.workers[command.worker].up, f"{command} to a worker that is gone"
-            worker = self._world.workers[command.worker]
-            ready = prepared.setdefault(command.worker, set(worker.prepared))
-            match command:
-                case c.AcceptWorker():
-                    assert accepted_first
-                case c.PrepareJob():
-                    assert command.job not in ready, "prepared twice"
-                    ready.add(command.job)
-                case c.LaunchMap() | c.LaunchReduce():
-                    self._launch(command, ready)
-                case c.GrantCommit():
-                    self._grant(command.attempt)
-            accepted_first = False
-            job = getattr(command, "job", None) or getattr(command, "attempt", None)
-            if not isinstance(command, c.CleanUpJob | c.AbortAttempt | c.AcceptWorker) and job is not None:
-                job_id = job.task.job if isinstance(job, AttemptId) else job
-                assert job_id not in ended, f"{command} after the job's end"
-        self._slots(commands)
-
-    def at_the_end(self) -> None:
-        """Results exactly once, nothing left behind."""
-        world = self._world
-        assert not world.scheduler.jobs
-        for job, ended in world.ended.items():
-            if ended.failure is None:
-                reduces = world.specs[job][0].settings.reduce_tasks
-                assert [part.partition for part in ended.parts] == list(range(reduces))
-                assert ended.counters["reduce.groups"] == reduces
-            else:
-                assert ended.failure.kind is not FailureKind.INTERNAL, ended.failure
-        for worker in world.workers.values():
-            if worker.up:
-                assert not worker.held, f"{worker.name} keeps files of jobs that ended"
-                assert not worker.running
-                assert not worker.prepared
-
-    def _launch(self, command: c.LaunchMap | c.LaunchReduce, prepared: set[JobId]) -> None:
-        attempt = command.attempt
-        assert attempt not in self._started, f"{attempt} is used twice"
-        assert attempt.task.job in prepared, "launched before it was prepared"
-        self._started.add(attempt)
-        if isinstance(command, c.LaunchMap):
-            holders = command.split.holders
-            assert not holders or command.worker in holders, f"{attempt} is not where its split is"
-
-    def _grant(self, attempt: AttemptId) -> None:
-        assert attempt.task not in self._granted, f"two commits of {attempt.task} at a time"
-        self._granted[attempt.task] = attempt
-
-    def _slots(self, commands: list[c.Command]) -> None:
-        """Nobody runs more than its slots, and one more only for a map."""
-        launches = [x for x in commands if isinstance(x, c.LaunchMap | c.LaunchReduce)]
-        for name in {launch.worker for launch in launches}:
-            slots = self._world.scheduler.workers[name].slots
-            running = self._world.scheduler.running_on(name)
-            assert 0 <= running <= slots + 1
-            last = [launch for launch in launches if launch.worker == name][-1]
-            assert running <= slots or isinstance(last, c.LaunchMap)
-
-    def _where(self, attempt: AttemptId) -> WorkerName | None:
-        job = self._world.scheduler.jobs.get(attempt.task.job)
-        return job.worker_of(attempt) if job else None
-
-    def _forget(self, gone: Callable[[AttemptId], bool]) -> None:
-        self._granted = {task: attempt for task, attempt in self._granted.items() if not gone(attempt)}
-        self._over |= {attempt for attempt in self._started if gone(attempt)}
-
-
-def subject(event: e.Event) -> AttemptId | None:
-    """The attempt that an event is a report of; None if it is no report."""
-    match event:
-        case e.MapOutputWritten():
-            return event.output.attempt
-        case e.MapOutputUnreadable():
-            return event.reader
-        case (
-            e.AttemptLaunched()
-            | e.OutputWritten()
-            | e.OutputCommitted()
-            | e.AttemptFailed()
-            | e.AttemptRequeued()
-        ):
-            return event.attempt
-        case _:
-            return None

@@ -24,6 +24,27 @@ SIZES = (
         seconds_between_deaths=1e9,
         max_attempts=40,
     ),
+    # Pools that are short all the time, of one worker and of several, with deaths and without.
+    Size(workers=1, jobs=2, maps=12, reduces=4, pool=2, seconds_between_deaths=120, max_attempts=40),
+    Size(workers=2, jobs=2, maps=16, reduces=6, pool=3, seconds_between_deaths=1e9),
+    Size(
+        workers=4,
+        jobs=3,
+        maps=24,
+        reduces=8,
+        pool=3,
+        files_per_map=3,
+        seconds_between_deaths=15,
+        max_attempts=40,
+    ),
+    Size(
+        workers=4, jobs=4, maps=16, reduces=6, pool=5, may_drain=0.5, output_unreadable=0.05, max_attempts=40
+    ),
+    Size(workers=3, jobs=2, maps=16, reduces=6, pool=3, seconds_between_deaths=5, max_attempts=100),
+    Size(workers=2, jobs=3, maps=8, reduces=6, pool=2, may_drain=0.5, seconds_between_deaths=1e9),
+    Size(
+        workers=3, jobs=2, maps=16, reduces=6, pool=2, drain_fails=0.2, volume_survives=0.5, max_attempts=60
+    ),
     Size(workers=30, jobs=6, maps=60, reduces=20, seconds_between_deaths=1, volume_survives=0.5),
 )
 LARGE = Size(

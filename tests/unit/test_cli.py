@@ -81,6 +81,13 @@ def test_input_generate_writes_the_text_of_its_options(tmp_path: Path, capsys: O
     assert len(path.read_text().splitlines()[0].split()) == 2
 
 
+def test_input_generate_writes_records_to_sort(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "records"
+    assert status(BLFS_MR, "input", "generate", "--kind", "records", str(path), "1KiB") == 0
+    assert capsys.readouterr().out == f"{path}: 1000 bytes\n"
+    assert path.stat().st_size == 1000
+
+
 def test_input_generate_refuses_an_existing_file_unless_forced(tmp_path: Path, capsys: Output) -> None:
     path = tmp_path / "text"
     path.touch()

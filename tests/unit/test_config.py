@@ -46,7 +46,52 @@ def test_the_shipped_file_states_the_built_in_defaults() -> None:
 
 def test_the_shipped_file_has_every_key_and_no_other() -> None:
     stated = dotted(tomllib.loads(shipped_with_computed_defaults_stated()))
-    assert sorted(stated) == sorted(dotted(load_config(None, ENVIRONMENT).model_dump()))
+    # A device and the volumes of peers have no default that could be stated: the file explains them.
+    keys = set(dotted(load_config(None, ENVIRONMENT).model_dump()))
+    assert set(stated) == keys - {"worker.device", "worker.peers"}
+    assert re.search(r"^#     device = .*^#     \[\[worker.peers\]\]$", SHIPPED.read_text(), re.M | re.S)
+
+
+def test_volumes_on_devices_are_named_with_those_of_peers(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        [worker]
+        layout = "file"
+        volume = "/srv/volumes/{name}"
+        device = "/dev/disk/by-id/{name}"
+        [[worker.peers]]
+        name = "node-2"
+        device = "/dev/sdb"
+        mount = "/srv/volumes/node-2"
+        [[worker.peers]]
+        name = "node-3"
+        device = "/dev/sdc"
+        """,
+    )
+    folders = config.worker_folders("node-1")
+    assert (str(folders.volume), folders.device) == ("/srv/volumes/node-1", "/dev/disk/by-id/node-1")
+    assert [(peer.name, peer.device, peer.mount) for peer in config.worker.peers] == [
+        ("node-2", "/dev/sdb", "/srv/volumes/node-2"),
+        ("node-3", "/dev/sdc", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("layout = 'raw'", "worker.device = None (the default): the layout raw needs one"),
+        ("device = '/dev/sdb'", 'worker.device = "/dev/sdb": a directory volume has no device'),
+        ("layout = 'raw'\ndevice = 'sdb'", 'worker.device = "sdb": a relative path'),
+        ("layout = 'tape'", 'worker.layout = "tape"; allowed: "directory", "file" or "raw"'),
+        ("[[worker.peers]]\nname = 'a'", "worker.peers.0.device"),
+        ("[[worker.peers]]\nname = 'a'\ndevice = 'sdb'", "allowed: the block device of that volume"),
+        ("[[worker.peers]]\nname = 'a'\ndevice = '/b'\nmoun = '/c'", "did you mean worker.peers.mount?"),
+        ("peers = 3", "worker.peers = 3; allowed: tables [[worker.peers]]"),
+    ],
+)
+def test_a_volume_that_cannot_be_is_told_by_its_key(tmp_path: Path, text: str, part: str) -> None:
+    assert part in "\n".join(problems(tmp_path, f"[worker]\n{text}"))
 
 
 def test_the_shipped_file_states_computed_defaults_as_they_are_computed(tmp_path: Path) -> None:

@@ -188,10 +188,49 @@ def test_processes_of_one_host_agree_on_its_identity() -> None:
 
 
 def test_resident_memory_is_measured_in_bytes() -> None:
-    before = linux.resident_bytes()
+    resident = linux.ResidentMeter()
+    before = resident()
     block = bytearray(os.urandom(64 << 20))
-    assert 50 << 20 < linux.resident_bytes() - before < 200 << 20
+    assert 50 << 20 < resident() - before < 200 << 20
     assert block
+
+
+def test_freed_memory_goes_back_to_the_kernel() -> None:
+    program = """
+from blfs_mr.linux import ResidentMeter, trim_memory
+resident = ResidentMeter()
+pieces = [bytes(60_000) + bytes([number % 256]) for number in range(1000)]
+last = bytes(1000)
+held = resident()
+kept = pieces[-1]  # the heap cannot shrink from its end
+del pieces
+trim_memory()
+print(held - resident() > 40 << 20)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout == "True\n"
+
+
+def test_a_c_library_without_trimming_is_tolerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    linux.trim_memory()
+
+
+def test_memory_growth_has_a_limit_that_can_be_lifted() -> None:
+    program = """
+from blfs_mr.linux import lift_memory_limit, limit_memory_growth
+limit_memory_growth(64 << 20)
+fits = bytearray(32 << 20)
+try:
+    bytearray(64 << 20)
+    print("no limit")
+except MemoryError:
+    print("limited")
+lift_memory_limit()
+print(len(bytearray(64 << 20)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.split("\n") == ["limited", str(64 << 20), ""]
 
 
 def test_importing_the_module_does_not_import_ctypes() -> None:

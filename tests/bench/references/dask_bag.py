@@ -2,11 +2,12 @@
 
 import sys
 
-import dask.bag  # type: ignore[import-not-found,unused-ignore]
+import dask.bag  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 
 def main(path: str, block_size: int) -> None:
-    words = dask.bag.read_text(path, blocksize=block_size).map(str.split).flatten()
+    lines = dask.bag.read_text(path, blocksize=block_size)  # type: ignore[no-untyped-call,unused-ignore]
+    words = lines.map(str.split).flatten()
     counts = words.frequencies().compute(scheduler="processes", num_workers=2)
     print(sum(count for _, count in counts))
 

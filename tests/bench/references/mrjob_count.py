@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from mrjob.job import MRJob  # type: ignore[import-not-found,unused-ignore]
+from mrjob.job import MRJob  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 
 class WordCount(MRJob):  # type: ignore[misc,unused-ignore]

@@ -3,7 +3,7 @@
 import sys
 from operator import add
 
-from pyspark import SparkConf, SparkContext  # type: ignore[import-not-found,unused-ignore]
+from pyspark import SparkConf, SparkContext  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 
 def main(path: str) -> None:

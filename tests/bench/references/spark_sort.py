@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from pyspark import SparkConf, SparkContext  # type: ignore[import-not-found,unused-ignore]
+from pyspark import SparkConf, SparkContext  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 RECORD_SIZE, KEY_SIZE = 100, 10
 PARTITIONS = 16

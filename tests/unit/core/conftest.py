@@ -67,6 +67,7 @@ class Hands:
         reduces: int = 1,
         max_attempts: int = 4,
         job: JobId = JOB,
+        draining: bool = False,
     ) -> list[c.Command]:
         """A job; ``maps`` is their number, or the holders of each split."""
         holders = [()] * maps if isinstance(maps, int) else maps
@@ -86,7 +87,7 @@ class Hands:
             output_is_local=False,
             compression="",
             sort_values=False,
-            draining=False,
+            draining=draining,
         )
         spec = JobSpec("count", JobFile("job.py", b"", "Count"), {}, settings)
         return self.tell(e.JobSubmitted(job, spec, splits))
@@ -117,6 +118,15 @@ class Hands:
 
     def unreadable(self, reader: AttemptId, output: AttemptId) -> list[c.Command]:
         return self.tell(e.MapOutputUnreadable(reader, output, "EIO"))
+
+    def pool_short(self, worker: str) -> list[c.Command]:
+        return self.tell(e.PoolRanShort(WorkerName(worker)), worker)
+
+    def drained(self, worker: str, output: AttemptId) -> list[c.Command]:
+        return self.tell(e.MapOutputDrained(WorkerName(worker), output), worker)
+
+    def drain_failed(self, worker: str, output: AttemptId, kind: FailureKind) -> list[c.Command]:
+        return self.tell(e.DrainFailed(WorkerName(worker), output, Failure(kind, "no luck")), worker)
 
     def reduced(self, attempt: AttemptId, *consumed: tuple[AttemptId, int]) -> list[c.Command]:
         """Ask, be granted, commit."""

@@ -200,7 +200,7 @@ def test_a_lost_workers_map_is_replaced_and_its_late_output_is_released(hands, l
     assert hands.where(hands.map(0, 2)) == "a"
     assert hands.written(hands.map(0)) == [c.ReleaseMapOutput("a", hands.map(0))]
     hands.written(hands.map(0, 2))
-    assert hands.scheduler.jobs[hands.map(0).task.job].published[0].attempt == hands.map(0, 2)
+    assert hands.scheduler.jobs[hands.map(0).task.job].outputs.current[0].attempt == hands.map(0, 2)
 
 
 def test_a_published_output_reported_twice_stands(hands):
@@ -219,7 +219,7 @@ def test_what_cannot_be_raises_and_changes_nothing(hands):
     ):
         with pytest.raises(InvalidTransition, match="its story"):
             hands.tell(impossible)
-    assert (job.running, len(job.published), job.parts) == (1, 1, {})
+    assert (job.running, len(job.outputs), job.parts) == (1, 1, {})
 
 
 def test_an_output_on_a_volume_of_another_worker_cannot_be(two_workers):

@@ -134,6 +134,14 @@ def test_releasing_what_nobody_holds_is_no_matter():
     assert pool(1).release(A) == []
 
 
+def test_whoever_has_something_released_hears_whether_the_pool_is_short_still():
+    it = pool(1)
+    it.request(A)
+    it.publish(A)
+    it.request(B)
+    assert it.release(C) == [Short(1)]
+
+
 def test_publishing_nothing_holds_nothing():
     it = pool(1)
     it.publish(A)

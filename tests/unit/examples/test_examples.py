@@ -17,7 +17,7 @@ import blfs_mr.examples
 from blfs_mr.formats.inputs import expand_inputs, make_splits
 from blfs_mr.formats.outputs import open_writer
 from blfs_mr.formats.reading import open_split
-from blfs_mr.job import bind_params, instantiate, load_job, overrides
+from blfs_mr.job import bind_params, instantiate, load_steps, overrides
 
 EXAMPLES = Path(blfs_mr.examples.__file__).parent
 WORDS = ["apple", "Ängstrom", "beta", "ERROR", "gamma", "delta", "e-mail"]
@@ -27,8 +27,8 @@ def run(
     name: str, inputs: Iterable[Path], given: dict[str, str] | None = None
 ) -> tuple[list[str], Counter[str]]:
     """Return the output lines of an example over ``inputs``, and its counters."""
-    job_class = load_job(EXAMPLES / f"{name}.py").job_class
-    params = bind_params(job_class, given or {})
+    job_class = load_steps(EXAMPLES / f"{name}.py")[0].job_class
+    params = bind_params((job_class,), given or {})[0]
     counters: Counter[str] = Counter()
     groups: defaultdict[Any, list[Any]] = defaultdict(list)
     for split in make_splits(expand_inputs([str(path) for path in inputs]), 700):
@@ -114,4 +114,4 @@ def test_each_example_is_short_and_tells_how_to_run_it(path: Path) -> None:
     source = path.read_text()
     assert f"python -m blfs_mr.submit blfs_mr/examples/{path.name} " in source
     assert len(source.splitlines()) < 60
-    assert load_job(path).job_class.__module__ == "__blfs_job__"
+    assert load_steps(path)[0].job_class.__module__ == "__blfs_job__"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.errors import JobFileError
-from blfs_mr.job import load_job, load_job_source, user_traceback
+from blfs_mr.job import load_job_source, load_steps, user_traceback
 from blfs_mr.job.loading import MAX_JOB_FILE
 from blfs_mr.job.tracebacks import MAX_TRACEBACK
 from blfs_mr.model import JobFile
@@ -31,7 +31,7 @@ def helper(record):
 def load(tmp_path: Path, source: str, class_name: str = "") -> type:
     path = tmp_path / "job.py"
     path.write_text(source)
-    return load_job(path, class_name).job_class
+    return load_steps(path, class_name)[0].job_class
 
 
 def failure(tmp_path: Path, source: str, class_name: str = "") -> JobFileError:
@@ -44,7 +44,7 @@ def failure(tmp_path: Path, source: str, class_name: str = "") -> JobFileError:
 def test_a_job_file_is_loaded_with_what_is_to_be_shipped(tmp_path: Path) -> None:
     path = tmp_path / "job.py"
     path.write_text(COUNT)
-    loaded = load_job(path)
+    loaded = load_steps(path)[0]
     assert loaded.file == JobFile(str(path), COUNT.encode(), "Count")
     assert list(loaded.job_class().map("a")) == [("a", 1)]
 
@@ -74,9 +74,9 @@ def test_the_main_block_of_a_job_file_does_not_run(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(JobFileError, match="No such file"):
-        load_job(tmp_path / "nothing.py")
+        load_steps(tmp_path / "nothing.py")[0]
     with pytest.raises(JobFileError, match="directory"):
-        load_job(tmp_path)
+        load_steps(tmp_path)[0]
 
 
 def test_a_file_that_is_too_large_to_be_a_job_is_refused(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_what_a_job_file_raises_is_told_with_the_users_frames_only(tmp_path: Pat
 
 def test_a_module_beside_the_job_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_job.py").write_text("")
-    assert "travels alone" in str(failure(tmp_path, "import neighbour_of_job\n"))
-    assert "travels alone" not in str(failure(tmp_path, "import no_such_module_anywhere\n"))
+    assert "add --py-module" in str(failure(tmp_path, "import neighbour_of_job\n"))
+    assert "--py-module" not in str(failure(tmp_path, "import no_such_module_anywhere\n"))
 
 
 def test_a_failed_load_leaves_the_job_before_it_usable(tmp_path: Path) -> None:

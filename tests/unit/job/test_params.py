@@ -18,7 +18,7 @@ class Search(Job):
 
 
 def test_values_arrive_typed_with_defaults_for_the_others() -> None:
-    values = bind_params(Search, {"pattern": "a=b", "limit": "-3", "exact": "Yes"})
+    values = bind_params((Search,), {"pattern": "a=b", "limit": "-3", "exact": "Yes"})[0]
     assert values == {"pattern": "a=b", "limit": -3, "ratio": 2.0, "exact": True}
     assert type(values["exact"]) is bool
     assert type(values["ratio"]) is float
@@ -46,7 +46,7 @@ def test_a_required_parameter_without_a_value_is_named_when_read() -> None:
 
 def test_all_problems_are_told_at_once_with_what_the_job_takes() -> None:
     with pytest.raises(JobFileError) as caught:
-        bind_params(Search, {"patern": "x", "limit": "many", "exact": "perhaps"})
+        bind_params((Search,), {"patern": "x", "limit": "many", "exact": "perhaps"})[0]
     told = str(caught.value)
     assert "no parameter 'patern' (did you mean 'pattern'?)" in told
     assert "limit='many' is not of type int" in told
@@ -59,7 +59,7 @@ def test_all_problems_are_told_at_once_with_what_the_job_takes() -> None:
 
 def test_a_job_without_parameters_says_so() -> None:
     with pytest.raises(JobFileError, match="Job takes no parameters"):
-        bind_params(Job, {"x": "1"})
+        bind_params((Job,), {"x": "1"})[0]
 
 
 def test_a_subclass_inherits_and_may_redeclare_or_drop_parameters() -> None:
@@ -67,9 +67,9 @@ def test_a_subclass_inherits_and_may_redeclare_or_drop_parameters() -> None:
         pattern = Param(str, default="x")
         limit = 7  # type: ignore[assignment]
 
-    assert bind_params(Narrow, {"ratio": "0.5"}) == {"pattern": "x", "ratio": 0.5, "exact": False}
+    assert bind_params((Narrow,), {"ratio": "0.5"})[0] == {"pattern": "x", "ratio": 0.5, "exact": False}
     with pytest.raises(JobFileError, match="no parameter 'limit'"):
-        bind_params(Narrow, {"limit": "3"})
+        bind_params((Narrow,), {"limit": "3"})[0]
 
 
 def test_declarations_that_cannot_work_are_refused() -> None:

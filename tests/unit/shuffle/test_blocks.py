@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blfs_mr.shuffle import blocks as block_module
 from blfs_mr.shuffle.batch import BATCH_RECORDS, Batch
 from blfs_mr.shuffle.blocks import encode_in_blocks
-from blfs_mr.shuffle.columns import decode_batch
+from blfs_mr.shuffle.columns import decode_batch, encode_batch
 
 
 def records(batch: Batch) -> list[tuple[Any, Any]]:
@@ -81,3 +84,35 @@ def test_one_record_beyond_the_maximum_is_given_out_and_marked() -> None:
 
 def test_nothing_gives_no_block() -> None:
     assert list(encode_in_blocks([Batch([], None, [])], 1000, 2000)) == []
+
+
+def test_what_is_gathered_for_a_block_is_bounded_by_bytes_not_by_records() -> None:
+    taken = 0
+
+    def run() -> Iterator[Batch]:
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield Batch([number], None, [f"{number:010000d}"])
+
+    blocks = encode_in_blocks(run(), 40_000, 80_000)
+    given_out = 0
+    for block in blocks:
+        given_out += block.records
+        assert taken - given_out <= 20
+    assert given_out == 1000
+
+
+def test_large_values_after_small_ones_are_not_encoded_by_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+
+    def encode(batch: Batch) -> bytes:
+        payload = encode_batch(batch)
+        encoded.append(len(payload))
+        return payload
+
+    monkeypatch.setattr(block_module, "encode_batch", encode)
+    values = ["s"] * 5000 + [f"{number:020000d}" for number in range(500)]
+    blocks = list(encode_in_blocks([Batch(list(range(5500)), None, values)], 16_384, 65_536))
+    assert sum(block.records for block in blocks) == 5500
+    assert max(encoded) < 4 * 65_536

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from blfs_mr.shuffle.memory import LONGEST_STRETCH, STRETCHES, MemoryGauge, mean_size
+from blfs_mr.shuffle.batch import Batch
+from blfs_mr.shuffle.memory import LONGEST_STRETCH, STRETCHES, MemoryGauge, batch_size, mean_size
 
 
 class Process:
@@ -95,3 +96,12 @@ def test_containers_count_with_their_contents() -> None:
     whole = sum(map(sys.getsizeof, rows))
     for container in (rows, tuple(rows), dict.fromkeys(rows)):
         assert mean_size([container]) > 0.95 * whole
+
+
+def test_a_batch_counts_with_its_lists_and_everything_in_them() -> None:
+    keys = [f"key {number}" for number in range(5000)]
+    values = [bytes([number % 250]) * (number % 200) for number in range(10_000)]
+    batch = Batch(keys, [2] * 5000, values)
+    whole = sum(map(sys.getsizeof, (*keys, *values, batch.keys, batch.values, [2] * 5000)))
+    assert batch_size(batch) == pytest.approx(whole, rel=0.15)
+    assert batch_size(Batch([], None, [])) == 0

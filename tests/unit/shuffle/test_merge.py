@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from blfs_mr.errors import KeysNotComparable, ValueNotSupported
 from blfs_mr.shuffle.batch import Batch, Order
-from blfs_mr.shuffle.merge import merge_runs, runs_to_merge_first
+from blfs_mr.shuffle.merge import merge_runs, runs_to_merge_first, sort_batches
 
 pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), max_size=40)
 
@@ -111,3 +112,38 @@ def test_passes_end_with_one_full_merge(sizes: list[int], fan_in: int) -> None:
 def test_a_merge_of_one_run_at_a_time_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two"):
         runs_to_merge_first([1, 2, 3], 1)
+
+
+@given(runs=st.lists(pairs.filter(bool), min_size=1, max_size=8), grouped=st.booleans())
+def test_short_runs_sorted_at_once_are_the_same_as_merged(
+    runs: list[list[tuple[Any, Any]]], grouped: bool
+) -> None:
+    orders: tuple[Order, Order] = ("key", "key-and-value")
+    for order in orders:
+        batches = [batch for run in runs for batch in run_of(sorted(run), 100, grouped) if batch.keys]
+        together = sort_batches(batches, order)
+        everything = sorted(pair for run in runs for pair in run)
+        assert sorted(records(iter([together]))) == everything
+        assert [key for key, _ in records(iter([together]))] == [key for key, _ in everything]
+        if order == "key-and-value":
+            assert records(iter([together])) == everything
+
+
+def test_what_was_given_out_is_free_before_more_is_loaded() -> None:
+    class Value:
+        pass
+
+    gone: list[bool] = []
+
+    def run(offset: int) -> Iterator[Batch]:
+        for number in range(4):
+            value = Value()
+            alive = weakref.ref(value)
+            yield Batch([10 * number + offset], None, [value])
+            del value
+            gone.append(alive() is None)
+
+    # In each round one run is used up and loads its next batch; nobody else may hold the last one.
+    for batch in merge_runs([run(0), run(5)]):
+        del batch
+    assert gone.count(True) >= 6

@@ -119,3 +119,12 @@ def test_what_the_users_partition_raises_passes_through() -> None:
 
     with pytest.raises(LookupError):
         Partitioner(4, partition).of(["k"])
+
+
+def test_the_key_for_which_the_users_partition_raised_is_remembered() -> None:
+    partitioner = Partitioner(4, lambda key, partitions: 1 // (key != "culprit"))
+    assert partitioner.of(["a", "b"]) == [1, 1]
+    assert partitioner.refused == ()
+    with pytest.raises(ZeroDivisionError):
+        partitioner.of(["a", "culprit", "b"])
+    assert partitioner.refused == ("culprit",)

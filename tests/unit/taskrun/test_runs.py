@@ -120,13 +120,17 @@ def test_two_runs_can_be_merged_even_where_their_blocks_exceed_the_budget(tmp_pa
 
 def test_a_combiner_shrinks_what_overflows(tmp_path: Path) -> None:
     combiner = Combiner(_sum)
-    store = _store(tmp_path, 64 * KIB, combiner=combiner)
-    plain = _store(tmp_path, 64 * KIB)
+    (tmp_path / "plain").mkdir()
+    store = _store(tmp_path, 256 * KIB, combiner=combiner)
+    plain = _store(tmp_path / "plain", 256 * KIB)
     for target in (store, plain):
         for _ in range(50):
             target.add(_held([(f"key {index:04d}", 1) for index in range(500)]))
     assert store.bytes_overflowed < plain.bytes_overflowed / 2
-    totals = {key: sum(value for _, value in group) for key, group in groupby(_records(store.merged()), itemgetter(0))}
+    totals = {
+        key: sum(value for _, value in group)
+        for key, group in groupby(_records(store.merged()), itemgetter(0))
+    }
     assert totals == {f"key {index:04d}": 50 for index in range(500)}
     assert sum(len(batch) for batch in plain.merged()) == 25_000
 
@@ -185,5 +189,3 @@ def test_room_is_what_is_left_of_the_share_for_held_runs(tmp_path: Path) -> None
     assert store.room == store.capacity - run.size
     store.overflow()
     assert store.room == store.capacity
-
-

@@ -1,0 +1,87 @@
+"""How a worker opens its own volume and finds its peers', from plain values of its configuration.
+
+Only its own volume can stop a worker: a peer's that is absent or unsafe is left out with the reasons, and the
+reduce tasks that would need it go elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from blfs_mr.errors import VolumeError
+from blfs_mr.model import VolumeAccess, VolumeId, VolumeLayout, WorkerName
+from blfs_mr.volume.contract import ContractLine, Finding, VolumePlace
+from blfs_mr.volume.directory import OwnedDirectoryVolume
+from blfs_mr.volume.layout import OwnedVolume
+from blfs_mr.volume.owned import OwnedBlockVolume
+from blfs_mr.volume.superblock_pages import read_superblock
+from blfs_mr.volume.verify import check_own_volume, check_peer_volume
+
+DEFAULT_COUNT, DEFAULT_SIZE = 64, 16 << 20
+"""The shared files of a directory volume for which nothing is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVolume:
+    """A peer's volume on this host: its ``device`` and, in the file layout, its ``mount`` point."""
+
+    owner: WorkerName
+    device: str
+    mount: str = ""
+
+    @property
+    def place(self) -> VolumePlace:
+        return VolumePlace(VolumeLayout.FILE if self.mount else VolumeLayout.RAW, self.device, self.mount)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVolumes:
+    """How to reach the peers' volumes that can be read here, and why the others cannot."""
+
+    readable: Mapping[VolumeId, VolumeAccess]
+    unreadable: Mapping[WorkerName, tuple[Finding, ...]]
+
+
+def open_own(
+    layout: VolumeLayout,
+    root: str,
+    device: str,
+    owner: WorkerName,
+    count: int | None = None,
+    size: int | None = None,
+) -> OwnedVolume:
+    """Own the volume at ``root``, on ``device`` where it has one; a directory volume is made where missing.
+
+    ``count`` and ``size`` of the shared files must be those on the device where they are given. Raises
+    VolumeBusy while another owner or its writers live, VolumeError with all breaches of the contract, or
+    OSError.
+    """
+    if layout is VolumeLayout.DIRECTORY:
+        return OwnedDirectoryVolume.open_or_create(root, owner, count or DEFAULT_COUNT, size or DEFAULT_SIZE)
+    volume = VolumePlace(layout, device, "" if layout is VolumeLayout.RAW else root)
+    if findings := check_own_volume(volume, owner, count, size):
+        raise VolumeError("\n".join(map(str, findings)))
+    return OwnedBlockVolume.open_as_owner(layout, volume.root, device, owner)
+
+
+def open_peers(peers: Iterable[PeerVolume]) -> PeerVolumes:
+    """Look at all peers' volumes; never raises for what is wrong with one."""
+    readable: dict[VolumeId, VolumeAccess] = {}
+    unreadable: dict[WorkerName, tuple[Finding, ...]] = {}
+    for peer in peers:
+        volume = peer.place
+        try:
+            findings = check_peer_volume(volume, peer.owner)
+            if not findings:
+                superblock, _ = read_superblock(volume.place)
+                access = VolumeAccess(
+                    superblock.volume, volume.layout, volume.root or volume.device, volume.device
+                )
+                readable[superblock.volume] = access
+        except (VolumeError, OSError) as error:
+            remedy = "look at the device and the kernel's log"
+            findings = (Finding(ContractLine.DIRECT_READS, f"{peer.device} cannot be read: {error}", remedy),)
+        if findings:
+            unreadable[peer.owner] = findings
+    return PeerVolumes(readable, unreadable)
