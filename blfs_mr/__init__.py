@@ -1,7 +1,8 @@
 """MapReduce whose reducers read the mappers' data straight from shared block devices.
 
 The public names: :class:`Job`, :class:`Steps` and :class:`Param` to write a job with, the exception tree's
-root, and the version. Everything else is reached through its own module, so that importing this one stays cheap.
+root, and the version. Everything else is reached through its own module, so that this one is cheap to
+import.
 """
 
 from blfs_mr.errors import BlfsMrError

@@ -162,7 +162,7 @@ class ReleaseMapOutput(Message):
 
 @dataclass(frozen=True, slots=True)
 class CleanUpJob(Message):
-    """The job is over: kill its processes, free its leases, delete its files; if ``keep_output``, not its parts."""
+    """The job is over: kill its processes, free its leases, delete its files but, if so told, its parts."""
 
     job: JobId
     keep_output: bool
