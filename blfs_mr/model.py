@@ -199,10 +199,10 @@ class JobSettings:
     """What a job asks of the system, resolved by the submitter from the job class and its options.
 
     ``memory`` is the budget of one task process in bytes, ``block_size`` the bytes of one spill block.
-    ``task_timeout`` is the seconds an attempt may take, 0 for no limit. ``compression`` names the codec of
-    spill blocks, empty for none. With ``sort_values`` each key's values arrive sorted. ``draining`` lets workers
-    copy segments to scratch when the pool is short. ``output`` is the absolute
-    folder for the parts where the submitter shares the workers' host; else the output's name.
+    ``task_timeout`` is the seconds an attempt may take, 0 for no limit. ``compression`` names the codec
+    of spill blocks, empty for none. With ``sort_values`` each key's values arrive sorted. ``draining``
+    lets workers copy segments to scratch when the pool is short. ``output`` is the absolute folder for
+    the parts where the submitter shares the workers' host; else the output's name.
     """
 
     reduce_tasks: int
