@@ -32,7 +32,7 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
     """Run ``command`` as the program ``name`` with ``arguments`` (default: the process') and exit."""
     try:
         status = command.main(arguments, prog_name=name, standalone_mode=False)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
