@@ -23,6 +23,11 @@
      ├── VolumeError                 a device's or an operator's: a volume that breaks the contract
      │    ├── VolumeBusy             another process holds the volume
      │    └── DirectIONotSupported
+     ├── ClusterError                a host of the cluster, or the way to it
+     │    ├── HostUnreachable        no connection, or none any more
+     │    ├── HostKeyRefused         the host's key is unknown, or another than before
+     │    ├── LoginRefused           the host does not take our key, or gives us no root
+     │    └── HostTooSlow            no answer within the deadline
      ├── PoolExhausted               the shared files are too few or too small for this job
      │    └── RecordTooLarge         one record does not fit into any shared file
      ├── CorruptData                 bytes that are not what was published; never handed to user code
@@ -124,6 +129,26 @@ class VolumeBusy(VolumeError):
 
 class DirectIONotSupported(VolumeError):
     """The file system under a volume refuses ``O_DIRECT``."""
+
+
+class ClusterError(BlfsMrError):
+    """A host of the cluster, or the way to it; the message names the host and says what to do."""
+
+
+class HostUnreachable(ClusterError):
+    """No connection to the host could be made, or it ended."""
+
+
+class HostKeyRefused(ClusterError):
+    """The host shows a key that is unknown, or another than the one that is known."""
+
+
+class LoginRefused(ClusterError):
+    """The host does not take our key, or does not make us root."""
+
+
+class HostTooSlow(ClusterError):
+    """The host did not answer within the deadline."""
 
 
 class PoolExhausted(BlfsMrError):
