@@ -13,16 +13,13 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -30,9 +27,20 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from blfs_mr.client_config import DEFAULT_CLUSTER, DEFAULT_SECRET, config_path, default_home, read_toml
+from blfs_mr.client_config import DEFAULT_SECRET, config_path, default_home, read_toml
+from blfs_mr.config_values import (
+    NAME,
+    NAME_PATTERN,
+    AbsolutePath,
+    DeviceTemplate,
+    Duration,
+    HomeTemplate,
+    Section,
+    Size,
+    WorkerTemplate,
+)
 from blfs_mr.errors import ConfigError
-from blfs_mr.units import parse_duration, parse_size
+from blfs_mr.inventory import ClusterSection, inventory_mistakes
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -41,47 +49,6 @@ _MIB = 1024 * _KIB
 # direct read can reach.
 _PAGE = 4 * _KIB
 
-# The name becomes a part of paths, of log lines and of the handshake.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-# ---------------------------------------------------------------- values as they stand in the file
-
-
-def _absolute(given: Any, info: ValidationInfo) -> Path:
-    """An absolute path; ``~`` is the home folder of the environment that the configuration is loaded in."""
-    if not isinstance(given, str):
-        raise ValueError("it must be a string")
-    if given == "~" or given.startswith("~/"):
-        home = info.context["HOME"] if info.context else os.path.expanduser("~")
-        given = home + given[1:]
-    if not given.startswith("/"):
-        raise ValueError("a relative path would depend on where a daemon is started")
-    return Path(given)
-
-
-def _template(*placeholders: str) -> BeforeValidator:
-    """A validator for an absolute path with the given ``placeholders``, kept as text until they are known."""
-
-    def convert(given: Any, info: ValidationInfo) -> str:
-        if not isinstance(given, str):
-            raise ValueError("it must be a string")
-        for found in re.findall(r"\{[^}]*\}?|\}", given):
-            if found not in placeholders:
-                raise ValueError(f"{found} is no placeholder here")
-        if given.startswith("{home}"):
-            return given
-        return str(_absolute(given, info))
-
-    return BeforeValidator(convert)
-
-
-Size = Annotated[int, BeforeValidator(parse_size)]
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-HomeTemplate = Annotated[str, _template("{home}")]
-WorkerTemplate = Annotated[str, _template("{home}", "{name}")]
-DeviceTemplate = Annotated[str, _template("{name}")]
 
 _WORKER_PATH = 'an absolute path; "{home}" stands for home, "{name}" for the worker\'s name'
 
@@ -89,19 +56,7 @@ _WORKER_PATH = 'an absolute path; "{home}" stands for home, "{name}" for the wor
 # ---------------------------------------------------------------- the models
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ClusterSection(_Section):
-    """Which cluster this is: peers of another one are refused at the handshake."""
-
-    id: str = Field(
-        default=DEFAULT_CLUSTER, pattern=f"^{_NAME.pattern}$", description="1 to 64 letters, digits, - and _"
-    )
-
-
-class MasterSection(_Section):
+class MasterSection(Section):
     """Where the master listens, and how long it waits for workers. Times are seconds."""
 
     host: str = Field(default="127.0.0.1", description='"localhost", an address in 127.0.0.0/8, or "::1"')
@@ -142,15 +97,15 @@ class MasterSection(_Section):
         return timeout
 
 
-class PeerSection(_Section):
+class PeerSection(Section):
     """The volume of another worker as this host sees it."""
 
-    name: str = Field(pattern=f"^{_NAME.pattern}$", description="the name of the worker that owns the volume")
+    name: str = Field(pattern=NAME_PATTERN, description="the name of the worker that owns the volume")
     device: str = Field(pattern="^/", description="the block device of that volume on this host")
     mount: str = Field(default="", pattern="^(/.*)?$", description="where it is mounted; left out: it is raw")
 
 
-class WorkerSection(_Section):
+class WorkerSection(Section):
     """What a worker offers, and where its data stands. Sizes are bytes."""
 
     slots: int | None = Field(
@@ -200,7 +155,7 @@ class WorkerSection(_Section):
         return self.slots if self.slots is not None else len(os.sched_getaffinity(0))
 
 
-class JobSection(_Section):
+class JobSection(Section):
     """What a job gets that does not ask for something else. Sizes are bytes."""
 
     max_attempts: int = Field(default=4, ge=1, le=100, description="1 to 100")
@@ -219,14 +174,14 @@ class JobSection(_Section):
     )
 
 
-class EmbeddedSection(_Section):
+class EmbeddedSection(Section):
     """The cluster that a submission starts for itself where it is not given one."""
 
     workers: int = Field(default=2, ge=1, le=64, description="1 to 64")
     scratch: AbsolutePath = Field(description="an absolute path; left out: $TMPDIR, else /tmp")
 
 
-class LoggingSection(_Section):
+class LoggingSection(Section):
     """What daemons log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -247,7 +202,7 @@ class WorkerFolders:
     output: Path
 
 
-class Config(_Section):
+class Config(Section):
     """A whole configuration. :func:`load_config` knows the defaults of ``home`` and ``embedded.scratch``."""
 
     home: AbsolutePath = Field(description='an absolute path, or one that begins with "~/"')
@@ -268,7 +223,7 @@ class Config(_Section):
 
     def worker_folders(self, name: str) -> WorkerFolders:
         """The folders of the worker ``name``. Raises ConfigError where that cannot be a worker's name."""
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ConfigError(
                 f"{name!r} cannot be a worker's name: allowed are 1 to 64 letters, digits, - and _"
             )
@@ -295,12 +250,15 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
     path = config_path(path, environment)
     given = {} if path is None else read_toml(path)
     home = environment.get("HOME") or os.path.expanduser("~")
+    source = "the environment" if path is None else str(path)
+    problems = inventory_mistakes(given.get("cluster"))
     try:
-        return Config.model_validate(_with_computed_defaults(given, environment), context={"HOME": home})
+        config = Config.model_validate(_with_computed_defaults(given, environment), context={"HOME": home})
+        if not problems:
+            return config
     except ValidationError as error:
-        source = "the environment" if path is None else str(path)
-        problems = [f"{source}: {_explain(problem, given)}" for problem in error.errors()]
-        raise ConfigError("\n".join(problems)) from None
+        problems += [_explain(problem, given) for problem in error.errors()]
+    raise ConfigError("\n".join(f"{source}: {problem}" for problem in problems))
 
 
 def _with_computed_defaults(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -319,17 +277,18 @@ def _with_computed_defaults(given: dict[str, Any], environment: Mapping[str, str
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every dotted key with what is allowed there, sections included."""
     for name, field in model.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, _Section):
-            yield prefix + name, f"a table with the keys {', '.join(section.model_fields)}"
-            yield from _fields(section, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field.description or ""
+        said = field.description or ""
+        # A section itself, one that may be left out, or a list of them.
+        for section in (field.annotation, *get_args(field.annotation)):
+            if isinstance(section, type) and issubclass(section, Section):
+                said = said or f"a table with the keys {', '.join(section.model_fields)}"
+                yield from _fields(section, f"{prefix}{name}.")
+        yield prefix + name, said
 
 
 def _explain(problem: ErrorDetails, file: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
-    known = dict(_fields(Config)) | dict(_fields(PeerSection, "worker.peers."))
+    known = dict(_fields(Config))
     # Tables of a list are numbered in a key, and all alike in what is allowed.
     model = ".".join(part for part in problem["loc"] if isinstance(part, str))
     # Taken from the file, since pydantic shows a size that is out of range as the number it was turned into.
