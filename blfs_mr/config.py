@@ -103,6 +103,9 @@ class PeerSection(Section):
     name: str = Field(pattern=NAME_PATTERN, description="the name of the worker that owns the volume")
     device: str = Field(pattern="^/", description="the block device of that volume on this host")
     mount: str = Field(default="", pattern="^(/.*)?$", description="where it is mounted; left out: it is raw")
+    serial: str = Field(
+        default="", description="the serial number that the device must have; left out: any will do"
+    )
 
 
 class WorkerSection(Section):
@@ -134,6 +137,15 @@ class WorkerSection(Section):
         le=1024 * 1024 * _MIB,
         multiple_of=_PAGE,
         description='a size from "64KiB" to "1TiB" that is a multiple of 4KiB, such as "16MiB"',
+    )
+    read_deadline: Duration = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600,
+        description='a duration from "100ms" to "1h", such as "10s"',
+    )
+    peer_check_interval: Duration = Field(
+        default=10.0, ge=0.1, le=86400, description='a duration from "100ms" to "24h", such as "10s"'
     )
     log_limit: Size = Field(
         default=_MIB, ge=_PAGE, le=1024 * _MIB, description='a size from "4KiB" to "1GiB", such as "1MiB"'

@@ -143,6 +143,32 @@ class VolumeAccess:
     direct: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class PeerVolume:
+    """Where a host is to find the volume of the worker ``owner``.
+
+    ``device`` is its block device here, ``mount`` the mount point, empty in the raw layout, ``serial`` what
+    the device must give as its serial number, empty where any will do.
+    """
+
+    owner: WorkerName
+    device: str
+    mount: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenVolume:
+    """The volume of the worker ``owner`` as a peer sees it.
+
+    ``volume`` is what can be read there; empty where nothing can, and ``problem`` says why, for a person.
+    """
+
+    owner: WorkerName
+    volume: VolumeId
+    problem: str = ""
+
+
 class FailureKind(enum.StrEnum):
     """Who is to blame for a failed attempt."""
 

@@ -34,11 +34,13 @@ from blfs_mr.wire.messages.worker import (
     MapOutputDrained,
     MapOutputReady,
     OutputReady,
+    PeerVolumesSeen,
     PoolShort,
     PrepareJob,
     TaskDone,
     TaskLaunched,
     TaskRequeued,
+    WorkerCondition,
 )
 from daemons.attempt import LogFiles, RunningAttempt
 from daemons.catalogue import Catalogue
@@ -61,6 +63,8 @@ Report = (
     | PoolShort
     | MapOutputDrained
     | DrainFailed
+    | PeerVolumesSeen
+    | WorkerCondition
 )
 aio_rmtree = aiofiles.os.wrap(shutil.rmtree)
 

@@ -24,9 +24,10 @@ from blfs_mr import linux
 from blfs_mr.config import Config, load_config
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
+from blfs_mr.core.job import JobMachine
 from blfs_mr.core.scheduler import Scheduler
 from blfs_mr.errors import InvalidTransition
-from blfs_mr.model import JobId, JobSettings, VolumeAccess, WorkerName
+from blfs_mr.model import JobId, JobSettings, WorkerName
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.net.listener import Peer
 from blfs_mr.net.listener import serve as listen
@@ -41,10 +42,13 @@ from blfs_mr.wire.messages.client import (
     DescribeCluster,
     JobAccepted,
     JobDefaults,
+    JobDescription,
     JobEnded,
     JobProgressed,
     MasterToClient,
     SubmitJob,
+    UnreadableBy,
+    VolumeDescription,
     WorkerDescription,
 )
 from blfs_mr.wire.messages.worker import (
@@ -59,6 +63,7 @@ from blfs_mr.wire.messages.worker import (
     MapOutputReady,
     MasterToWorker,
     OutputReady,
+    PeerVolumesSeen,
     PoolShort,
     PrepareJob,
     RegisterWorker,
@@ -66,6 +71,7 @@ from blfs_mr.wire.messages.worker import (
     TaskDone,
     TaskLaunched,
     TaskRequeued,
+    WorkerCondition,
     WorkerRegistered,
 )
 from blfs_mr.wire.roles import Role
@@ -85,11 +91,9 @@ index alone would fill a shared file of a few MiB."""
 class Registered:
     """A worker that is, or was, registered. Its volume may be readable when it is gone itself."""
 
-    host: str
-    access: VolumeAccess
-    shared_files: int
-    shared_file_size: int
+    registration: RegisterWorker
     link: Link | None
+    condition: WorkerCondition
 
 
 class Master:
@@ -133,17 +137,12 @@ class Master:
         if known is not None and known.link is not None:
             link.post(Refused(f"a worker named {name} is registered already"), reply_to=first)
             return
-        registration = first.message
-        self._workers[name] = Registered(
-            registration.host,
-            registration.access,
-            registration.shared_files,
-            registration.shared_file_size,
-            link,
-        )
+        told = first.message
+        self._workers[name] = Registered(told, link, WorkerCondition(told.shared_files, ()))
         self._registering[name] = first
-        self._apply(e.WorkerJoined(name, registration.slots, registration.held))
-        logger.info("worker %s joined with %d slots", name, registration.slots)
+        volume = told.access.volume
+        self._apply(e.WorkerJoined(name, told.slots, told.held, told.host, volume, told.peers))
+        logger.info("worker %s joined with %d slots", name, told.slots)
         try:
             async for envelope in link:
                 self._hear_worker(link, name, envelope.message)
@@ -154,6 +153,9 @@ class Master:
             self._apply(e.WorkerLost(name, reason))
 
     def _hear_worker(self, link: Link, name: WorkerName, message: Message) -> None:
+        if isinstance(message, WorkerCondition):
+            self._workers[name].condition = message
+            return
         event = _EVENTS[type(message)](name, message)
         try:
             self._apply(event, name)
@@ -190,22 +192,39 @@ class Master:
                     self._apply(e.JobCancelled(job, "its submitter is gone"))
 
     def _describe(self) -> ClusterDescription:
-        workers = []
-        for worker in self._scheduler.workers.values():
-            known = self._workers[worker.name]
-            workers.append(
-                WorkerDescription(
-                    worker.name,
-                    known.host,
-                    worker.slots,
-                    self._scheduler.running_on(worker.name),
-                    known.shared_files,
-                    known.shared_file_size,
-                )
-            )
         job = self._config.job
         defaults = JobDefaults(job.max_attempts, job.memory, job.block_size)
-        return ClusterDescription(self._host, tuple(workers), defaults)
+        scheduler, now = self._scheduler, asyncio.get_running_loop().time()
+        return ClusterDescription(
+            self._host,
+            tuple(self._describe_worker(name) for name in scheduler.workers),
+            tuple(self._describe_volume(name) for name in sorted(self._workers)),
+            tuple(_describe_job(running, now) for running in scheduler.jobs.values()),
+            defaults,
+        )
+
+    def _describe_worker(self, name: WorkerName) -> WorkerDescription:
+        told, condition = self._workers[name].registration, self._workers[name].condition
+        return WorkerDescription(
+            name,
+            told.host,
+            told.slots,
+            self._scheduler.running_on(name),
+            told.shared_files,
+            told.shared_file_size,
+            condition.shared_files_free,
+            condition.hung,
+            "",
+        )
+
+    def _describe_volume(self, owner: WorkerName) -> VolumeDescription:
+        access, gaps = self._workers[owner].registration.access, self._scheduler.reach.gaps
+        unreadable_by = tuple(
+            UnreadableBy(reader, problems[owner])
+            for reader, problems in sorted(gaps.items())
+            if owner in problems
+        )
+        return VolumeDescription(owner, access.volume, access.layout, "", unreadable_by)
 
     def _report_progress(self) -> None:
         for job, progress in self._progress.items():
@@ -238,7 +257,8 @@ class Master:
                 self._tell(command.worker, LaunchReduceTask(command.attempt))
             case c.PublishMapOutput():
                 owner = self._workers[command.output.worker]
-                self._tell(command.worker, MapOutputPublished(command.output, owner.host, owner.access))
+                told = MapOutputPublished(command.output, owner.registration.host, owner.registration.access)
+                self._tell(command.worker, told)
             case c.GrantCommit():
                 self._tell(command.worker, CommitOutput(command.attempt))
             case c.AbortAttempt():
@@ -309,10 +329,25 @@ _EVENTS: dict[type, Callable[..., e.Event]] = {
     MapOutputLost: lambda worker, message: e.MapOutputUnreadable(
         message.reader, message.output, message.reason
     ),
+    PeerVolumesSeen: lambda worker, message: e.PeersSeen(worker, message.peers),
     PoolShort: lambda worker, message: e.PoolRanShort(worker),
     MapOutputDrained: lambda worker, message: e.MapOutputDrained(worker, message.output),
     DrainFailed: lambda worker, message: e.DrainFailed(worker, message.output, message.failure),
 }
+
+
+def _describe_job(job: JobMachine, now: float) -> JobDescription:
+    progress = job.progress
+    return JobDescription(
+        job.id,
+        job.spec.name,
+        progress.maps_done,
+        progress.maps_total,
+        progress.reduces_done,
+        progress.reduces_total,
+        progress.running,
+        now - job.submitted_at,
+    )
 
 
 def _why_refused(submitted: SubmitJob) -> str:

@@ -25,6 +25,7 @@ from blfs_mr.wire.messages.launcher import (
     ChildForked,
     ForkAttempt,
     ForkLauncher,
+    ForkLooker,
     JobLoaded,
     JobLoadFailed,
     KillChild,
@@ -39,6 +40,9 @@ logger = logging.getLogger("blfs_mr.worker")
 
 READ_SIZE = 1 << 16
 """Bytes asked for at once; what fork servers say is small."""
+
+LEAVING_DEADLINE = 5.0
+"""Seconds that a spawner gets to end all that it has forked. One that hangs in the kernel is left behind."""
 
 
 class ForkServerLink:
@@ -179,16 +183,33 @@ class Spawner:
             raise
         return Launcher(self._link, job, exited, ours)
 
+    async def looker(
+        self, name: str, link: socket.socket
+    ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
+        """Have a looker called ``name`` forked that owns ``link``: futures of its pid and of its end.
+
+        Raises LinkClosed when this spawner is gone, as both futures do.
+        """
+        return await self._link.fork(name, ForkLooker(name), link.fileno())
+
+    async def kill_looker(self, name: str) -> None:
+        """Kill the looker called ``name``, if it still runs."""
+        await self._link.kill(name)
+
     @property
     def alive(self) -> bool:
         """Whether it can still fork."""
         return not self._link.closed.done()
 
     async def close(self) -> None:
-        """Let it go."""
+        """Let it go. One that has a child which hangs in the kernel stays until that ends."""
         self._link.close()
         if self._process is not None:
-            await self._process.wait()
+            try:
+                async with asyncio.timeout(LEAVING_DEADLINE):
+                    await self._process.wait()
+            except TimeoutError:
+                logger.error("process %d waits for a child that cannot be ended", self._process.pid)
 
 
 class Launcher:

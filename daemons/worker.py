@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import click
@@ -36,8 +36,8 @@ from blfs_mr.model import (
     AttemptId,
     IncarnationId,
     JobId,
+    PeerVolume,
     VolumeAccess,
-    VolumeId,
     VolumeLayout,
     WorkerName,
 )
@@ -46,7 +46,7 @@ from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.secret import load_or_create_secret
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import OwnedVolume
-from blfs_mr.volume.opening import PeerVolume, open_own, open_peers
+from blfs_mr.volume.opening import open_own
 from blfs_mr.wire.messages.base import CommitOutput, Message, Refused
 from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
 from blfs_mr.wire.messages.worker import (
@@ -57,20 +57,27 @@ from blfs_mr.wire.messages.worker import (
     LaunchReduceTask,
     MapOutputPublished,
     MapOutputReady,
+    PeerVolumesSeen,
     PoolShort,
     PrepareJob,
     RegisterWorker,
     ReleaseMapOutput,
     TaskRequeued,
+    WorkerCondition,
     WorkerRegistered,
 )
 from blfs_mr.wire.roles import Role
 from daemons.attempt import RunningAttempt
+from daemons.hung import Hung
 from daemons.job import JobOnWorker, Report
 from daemons.lifecycle import notify, run, set_up_logging
+from daemons.peers import Peers
 from daemons.processes import Launcher, Spawner
 
 logger = logging.getLogger("blfs_mr.worker")
+
+CONDITION_INTERVAL = 0.5
+"""Seconds between two looks at what the master is told of this worker's condition."""
 
 RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
 """Seconds between attempts to reach the master: soon after a restart, never a storm."""
@@ -88,17 +95,20 @@ class Worker:
         config: Config,
         name: WorkerName,
         volume: OwnedVolume,
-        peers: Mapping[VolumeId, VolumeAccess],
         spawner: Spawner,
     ) -> None:
         self.name = name
-        self._peers = peers
+        self.hung = Hung()
         self._spawner = spawner
+        self._peers = Peers(_peers(config, name), config.worker.read_deadline, self.hung, self._live_spawner)
+        self._told_condition: WorkerCondition | None = None
+        self._told_seen: PeerVolumesSeen | None = None
         self._config, self._volume = config, volume
         self._folders = config.worker_folders(name)
         self._incarnation = IncarnationId(secrets.token_hex(8))
         self._host = linux.host_identity()
         self._link: Link | None = None
+        self._registered = False
         self._epoch = 0
         self._jobs: dict[JobId, JobOnWorker] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -118,6 +128,8 @@ class Worker:
         With ``leave_with_master``, end when the first link to the master does.
         """
         delay = RECONNECT_FIRST
+        await self._peers.look()
+        watching = [asyncio.create_task(watch) for watch in (self._watch_peers(), self._watch_condition())]
         try:
             while True:
                 try:
@@ -133,8 +145,38 @@ class Worker:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RECONNECT_MOST)
         finally:
+            for watch in watching:
+                watch.cancel()
             await self._drop_everything()
             await self._spawner.close()
+            self.hung.close()
+
+    # ------------------------------------------------------------ what it watches
+
+    async def _watch_peers(self) -> None:
+        """Look at the peers' volumes from time to time."""
+        while True:
+            await asyncio.sleep(self._config.worker.peer_check_interval)
+            await self._peers.look()
+            self._tell_changes()
+
+    async def _watch_condition(self) -> None:
+        while True:
+            await asyncio.sleep(CONDITION_INTERVAL)
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        """Tell the master how this worker does, and what it sees, where that is not what it last told."""
+        condition = WorkerCondition(self._pool.free, self.hung.names)
+        seen = PeerVolumesSeen(self._peers.seen)
+        if not self._registered:
+            return
+        if seen != self._told_seen:
+            self._told_seen = seen
+            self.report(seen)
+        if condition != self._told_condition:
+            self._told_condition = condition
+            self.report(condition)
 
     # ------------------------------------------------------------ the link to the master
 
@@ -151,6 +193,7 @@ class Worker:
             incarnation=self._incarnation,
             lowest_epoch=self._epoch,
         )
+        seen = PeerVolumesSeen(self._peers.seen)
         try:
             registered = await self._link.request(
                 RegisterWorker(
@@ -162,9 +205,11 @@ class Worker:
                     len(self._volume.shared_files()),
                     max(file.size for file in self._volume.shared_files()),
                     tuple(sorted(self._published)),
+                    seen.peers,
                 ),
                 expect=WorkerRegistered,
             )
+            self._registered, self._told_condition, self._told_seen = True, None, seen
             self._link.keep_alive(KeepAlive(registered.heartbeat_interval, master.worker_timeout))
             for attempt in self._published - set(registered.live):
                 self._release(attempt)
@@ -176,6 +221,7 @@ class Worker:
                 self._handle(envelope.message)
             raise LinkClosed(f"the link to the master ended: {self._link.closed_reason}")
         finally:
+            self._registered = False
             await self._link.close()
             self._link = None
 
@@ -206,9 +252,15 @@ class Worker:
                 self._in_background(self._clean_up(message.job, message.keep_output))
 
     def _reach(self, message: MapOutputPublished) -> VolumeAccess | None:
-        """How this host reaches the volume of a map output: its own attachment first, None if not at all."""
-        attached = self._peers.get(message.access.volume)
-        return attached or (message.access if message.host == self._host else None)
+        """How this host reaches the volume of a map output, None if it cannot.
+
+        Where it was given a device for it, by that alone: what is wrong with it must not go unseen.
+        """
+        owner = message.output.worker
+        if self._peers.configured(owner):
+            access = self._peers.readable.get(owner)
+            return access if access is not None and access.volume == message.access.volume else None
+        return message.access if message.host == self._host else None
 
     def report(self, message: Report) -> None:
         """Tell the master; without a link there is nobody who would believe it."""
@@ -235,10 +287,13 @@ class Worker:
         return job.attempts.get(attempt) if job else None
 
     async def _new_launcher(self, job: JobId) -> Launcher:
-        """A launcher from the spawner, which is started again should it have died."""
+        return await (await self._live_spawner()).launcher(job, self._volume.lock_descriptor)
+
+    async def _live_spawner(self) -> Spawner:
+        """The spawner, which is started again should it have died."""
         if not self._spawner.alive:
             self._spawner = await Spawner.start()
-        return await self._spawner.launcher(job, self._volume.lock_descriptor)
+        return self._spawner
 
     async def _clean_up(self, job_id: JobId, keep_output: bool) -> None:
         """A job is over. Of one from before the last registration only published map outputs are left."""
@@ -349,22 +404,18 @@ async def serve(
     shutil.rmtree(folders.scratch / "jobs", ignore_errors=True)
     try:
         spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
-        await Worker(config, name, volume, _peers(config, name), spawner).serve(leave_with_master)
+        await Worker(config, name, volume, spawner).serve(leave_with_master)
     finally:
         volume.close()
 
 
-def _peers(config: Config, name: WorkerName) -> Mapping[VolumeId, VolumeAccess]:
-    """The peers' volumes that can be read here; what is wrong with others is logged, and stops nothing."""
-    found = open_peers(
-        PeerVolume(WorkerName(peer.name), peer.device, peer.mount)
+def _peers(config: Config, name: WorkerName) -> list[PeerVolume]:
+    """The volumes of others that this host was told of; one list for all hosts may name its own, too."""
+    return [
+        PeerVolume(WorkerName(peer.name), peer.device, peer.mount, peer.serial)
         for peer in config.worker.peers
         if peer.name != name
-    )
-    for peer, findings in found.unreadable.items():
-        for finding in findings:
-            logger.error("the volume of %s cannot be read here: %s", peer, finding)
-    return found.readable
+    ]
 
 
 async def _own_volume(config: Config, name: WorkerName) -> OwnedVolume:

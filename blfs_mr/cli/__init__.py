@@ -21,6 +21,7 @@ BLFS_MR = LazyGroup(
         "volume": "blfs_mr.cli.volume:volume_family",
         "job": _JOB,
         "lab": "blfs_mr.cli.lab:lab_family",
+        "status": "blfs_mr.cli.status:status",
         "version": "blfs_mr.cli.version:version",
     },
     help="MapReduce whose reducers read the mappers' data straight from shared block devices.",

@@ -13,17 +13,33 @@ from blfs_mr.model import (
     JobSpec,
     MapOutput,
     OutputPart,
+    SeenVolume,
+    VolumeId,
     WorkerName,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
-    """A worker registered with ``slots`` task slots; its volume holds the map outputs ``held``."""
+    """A worker registered with ``slots`` task slots; its volume holds the map outputs ``held``.
+
+    ``peers`` are the volumes of others as it sees them from its ``host``.
+    """
 
     worker: WorkerName
     slots: int
-    held: tuple[AttemptId, ...] = ()
+    held: tuple[AttemptId, ...]
+    host: str
+    volume: VolumeId
+    peers: tuple[SeenVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeersSeen:
+    """A worker has looked at its peers' volumes again."""
+
+    worker: WorkerName
+    peers: tuple[SeenVolume, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,7 @@ class TimePassed:
 
 Event = (
     WorkerJoined
+    | PeersSeen
     | WorkerLost
     | JobSubmitted
     | JobCancelled

@@ -99,6 +99,13 @@ class JobMachine:
         return self.state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
     @property
+    def progress(self) -> c.ReportProgress:
+        """How far it is."""
+        return c.ReportProgress(
+            self.id, len(self.outputs), len(self.maps), len(self.parts), len(self.reduces), self.running
+        )
+
+    @property
     def running(self) -> int:
         """How many attempts hold a slot."""
         return self.running_on.total()
@@ -299,7 +306,7 @@ class JobMachine:
             commands += self._release([replaced])
         if len(self.outputs) == len(self.maps):
             self._step(JobStep.MAPS_DONE)
-        return [*commands, self._progress()]
+        return [*commands, self.progress]
 
     def _map_output_unreadable(
         self, reader: Attempt, event: e.MapOutputUnreadable, now: float
@@ -348,11 +355,11 @@ class JobMachine:
         self._counters_of[task.id] = granted.counters
         self._records.commit(granted.consumed)
         if len(self.parts) < len(self.reduces):
-            return [self._progress()]
+            return [self.progress]
         lost = self._records.records_lost()
         if lost:
             return self._end(JobStep.FAILED, Failure(FailureKind.INTERNAL, lost), now)
-        return [self._progress(), *self._end(JobStep.REDUCES_DONE, None, now)]
+        return [self.progress, *self._end(JobStep.REDUCES_DONE, None, now)]
 
     # ------------------------------------------------------------ failures
 
@@ -469,11 +476,6 @@ class JobMachine:
 
     def _pending(self, task: TaskMachine) -> PendingTasks:
         return self.pending_maps if task.id.kind is TaskKind.MAP else self.pending_reduces
-
-    def _progress(self) -> c.ReportProgress:
-        return c.ReportProgress(
-            self.id, len(self.outputs), len(self.maps), len(self.parts), len(self.reduces), self.running
-        )
 
     def _step(self, step: JobStep) -> None:
         self.state = advance(JOB_TRANSITIONS, f"job {self.id}", self.state, step, self.story)

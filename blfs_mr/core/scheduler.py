@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.job import JobEvent, JobMachine
+from blfs_mr.core.reach import Reach
 from blfs_mr.core.task import TaskMachine
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, TaskId, WorkerName
 
@@ -35,6 +36,7 @@ class Scheduler:
     def __init__(self, no_worker_deadline: float) -> None:
         self.workers: dict[WorkerName, Worker] = {}
         self.jobs: dict[JobId, JobMachine] = {}
+        self.reach = Reach()
         self._no_worker_deadline = no_worker_deadline
         self._stranded_since: dict[TaskId, float] = {}
         self._short_since: dict[WorkerName, float] = {}
@@ -52,7 +54,11 @@ class Scheduler:
         match event:
             case e.WorkerJoined():
                 commands = self._worker_joined(event)
+            case e.PeersSeen():
+                self.reach.seen(event.worker, event.peers)
+                commands = []
             case e.WorkerLost():
+                self.reach.left(event.worker)
                 self.workers.pop(event.worker, None)
                 self._short_since.pop(event.worker, None)
                 commands = [cmd for job in list(self.jobs.values()) for cmd in job.handle(event, now)]
@@ -81,6 +87,7 @@ class Scheduler:
 
     def _worker_joined(self, event: e.WorkerJoined) -> list[c.Command]:
         self.workers[event.worker] = Worker(event.worker, event.slots)
+        self.reach.joined(event.worker, event.host, event.volume, event.peers)
         live = tuple(output for output in event.held if output.task.job in self.jobs and self._holds(output))
         return [c.AcceptWorker(event.worker, live)]
 

@@ -19,7 +19,13 @@ from blfs_mr import linux
 from blfs_mr.taskrun.fork_server import ForkServer, die_with_parent
 from blfs_mr.taskrun.launcher import Launcher
 from blfs_mr.wire.messages.base import Message
-from blfs_mr.wire.messages.launcher import ForkLauncher, ForkSpawner, SpawnerToWorker, WorkerToSpawner
+from blfs_mr.wire.messages.launcher import (
+    ForkLauncher,
+    ForkLooker,
+    ForkSpawner,
+    SpawnerToWorker,
+    WorkerToSpawner,
+)
 
 
 class Spawner(ForkServer):
@@ -31,7 +37,7 @@ class Spawner(ForkServer):
         super().__init__(sock, WorkerToSpawner, SpawnerToWorker)
 
     def handle(self, message: Message) -> None:
-        """Fork a launcher, or another spawner."""
+        """Fork a launcher, a looker, or another spawner."""
         link = self.take_descriptor()
 
         def launch() -> NoReturn:
@@ -42,7 +48,15 @@ class Spawner(ForkServer):
             linux.set_child_subreaper()
             Spawner(socket.socket(fileno=link)).serve()
 
+        def look() -> int:
+            # Imported here: an embedded cluster has no peers, and starts the faster.
+            from blfs_mr.taskrun.looker import run_look
+
+            return run_look(socket.socket(fileno=link))
+
         match message:
+            case ForkLooker():
+                self.fork(message.name, look)
             case ForkLauncher():
                 # The launcher and its children hold the volume's lock for as long as they live.
                 lock = self.take_descriptor()

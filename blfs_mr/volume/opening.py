@@ -6,11 +6,8 @@ reduce tasks that would need it go elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-
 from blfs_mr.errors import VolumeError
-from blfs_mr.model import VolumeAccess, VolumeId, VolumeLayout, WorkerName
+from blfs_mr.model import PeerVolume, VolumeAccess, VolumeLayout, WorkerName
 from blfs_mr.volume.contract import ContractLine, Finding, VolumePlace
 from blfs_mr.volume.directory import OwnedDirectoryVolume
 from blfs_mr.volume.layout import OwnedVolume
@@ -20,27 +17,6 @@ from blfs_mr.volume.verify import check_own_volume, check_peer_volume
 
 DEFAULT_COUNT, DEFAULT_SIZE = 64, 16 << 20
 """The shared files of a directory volume for which nothing is configured."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerVolume:
-    """A peer's volume on this host: its ``device`` and, in the file layout, its ``mount`` point."""
-
-    owner: WorkerName
-    device: str
-    mount: str = ""
-
-    @property
-    def place(self) -> VolumePlace:
-        return VolumePlace(VolumeLayout.FILE if self.mount else VolumeLayout.RAW, self.device, self.mount)
-
-
-@dataclass(frozen=True, slots=True)
-class PeerVolumes:
-    """How to reach the peers' volumes that can be read here, and why the others cannot."""
-
-    readable: Mapping[VolumeId, VolumeAccess]
-    unreadable: Mapping[WorkerName, tuple[Finding, ...]]
 
 
 def open_own(
@@ -65,23 +41,17 @@ def open_own(
     return OwnedBlockVolume.open_as_owner(layout, volume.root, device, owner)
 
 
-def open_peers(peers: Iterable[PeerVolume]) -> PeerVolumes:
-    """Look at all peers' volumes; never raises for what is wrong with one."""
-    readable: dict[VolumeId, VolumeAccess] = {}
-    unreadable: dict[WorkerName, tuple[Finding, ...]] = {}
-    for peer in peers:
-        volume = peer.place
-        try:
-            findings = check_peer_volume(volume, peer.owner)
-            if not findings:
-                superblock, _ = read_superblock(volume.place)
-                access = VolumeAccess(
-                    superblock.volume, volume.layout, volume.root or volume.device, volume.device
-                )
-                readable[superblock.volume] = access
-        except (VolumeError, OSError) as error:
-            remedy = "look at the device and the kernel's log"
-            findings = (Finding(ContractLine.DIRECT_READS, f"{peer.device} cannot be read: {error}", remedy),)
-        if findings:
-            unreadable[peer.owner] = findings
-    return PeerVolumes(readable, unreadable)
+def open_peer(peer: PeerVolume) -> tuple[VolumeAccess | None, tuple[Finding, ...]]:
+    """How to reach a peer's volume, None where it cannot be read here, with the reasons. Raises nothing."""
+    layout = VolumeLayout.FILE if peer.mount else VolumeLayout.RAW
+    volume = VolumePlace(layout, peer.device, peer.mount)
+    try:
+        if findings := check_peer_volume(volume, peer.owner, peer.serial):
+            return None, findings
+        superblock, _ = read_superblock(volume.place)
+        root = volume.root or volume.device
+        return VolumeAccess(superblock.volume, volume.layout, root, volume.device), ()
+    except (VolumeError, OSError) as error:
+        remedy = "look at the device and the kernel's log"
+        problem = f"{peer.device} cannot be read: {error}"
+        return None, (Finding(ContractLine.DIRECT_READS, problem, remedy),)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 
 from blfs_mr.errors import VolumeError
-from blfs_mr.linux import AlignedBuffer, open_direct, read_exactly
+from blfs_mr.linux import AlignedBuffer, device_serial, open_direct, read_exactly
 from blfs_mr.model import VolumeId, VolumeLayout, WorkerName
 from blfs_mr.volume.blanks import CHUNK, Tell, is_blank
 from blfs_mr.volume.content_checks import check_files, check_geometry, check_rivals, check_superblock
@@ -50,12 +50,24 @@ def check_own_volume(
     return tuple(findings)
 
 
-def check_peer_volume(volume: VolumePlace, owner: WorkerName) -> tuple[Finding, ...]:
-    """What keeps this host from reading ``volume`` of its peer ``owner``; empty when all is well."""
+def check_peer_volume(volume: VolumePlace, owner: WorkerName, serial: str = "") -> tuple[Finding, ...]:
+    """What keeps this host from reading ``volume`` of its peer ``owner``; empty when all is well.
+
+    ``serial`` is the serial number that its device must have, empty where any will do.
+    """
     findings: list[Finding] = []
     number = check_device(volume, findings)
     if number is None:
         return tuple(findings)
+    if serial and (found_serial := device_serial(number)) != serial:
+        findings.append(
+            Finding(
+                ContractLine.SELF_DESCRIBING,
+                f"{volume.device} has the serial number {found_serial or '(none)'}, and that of {owner} "
+                f"should be {serial}",
+                "name the right device, or the right serial",
+            )
+        )
     if not is_device_read_only(volume.device):
         findings.append(
             Finding(

@@ -13,13 +13,13 @@ import pytest
 
 from blfs_mr.errors import VolumeBusy, VolumeError
 from blfs_mr.linux import process_start
-from blfs_mr.model import VolumeLayout, WorkerName
+from blfs_mr.model import PeerVolume, VolumeLayout, WorkerName
 from blfs_mr.volume.attach import AttachRole, attach, detach
 from blfs_mr.volume.claims import new_claim
 from blfs_mr.volume.contract import ContractLine, VolumePlace
 from blfs_mr.volume.format import format_volume
 from blfs_mr.volume.layout import OwnedVolume, open_volume
-from blfs_mr.volume.opening import PeerVolume, open_own, open_peers
+from blfs_mr.volume.opening import open_own, open_peer
 from blfs_mr.volume.superblock import Claim
 from blfs_mr.volume.superblock_pages import read_claim, read_pages, read_superblock, write_claim, write_pages
 from blfs_mr.volume.verify import check_own_volume, check_peer_volume
@@ -47,9 +47,7 @@ def broken_for_peers(disk: Disk, line: ContractLine, part: str, *, owner: Worker
     assert [finding.line for finding in findings] == [line], [str(finding) for finding in findings]
     assert part in findings[0].problem
     assert findings[0].remedy
-    opened = open_peers([PeerVolume(owner, disk.peers.device, disk.peers.root)])
-    assert opened.readable == {}
-    assert list(opened.unreadable) == [owner]
+    assert open_peer(PeerVolume(owner, disk.peers.device, disk.peers.root)) == (None, findings)
 
 
 def mount_peer(disk: Disk, options: str) -> None:
@@ -70,12 +68,8 @@ class TestAVolumeInOrder:
     def test_is_opened_by_its_owner_and_found_by_its_peers(self, attached: Disk) -> None:
         own = attached.own
         volume = open_own(own.layout, own.root, own.device, OWNER)
-        peers = open_peers([PeerVolume(OWNER, attached.peer, attached.peers.root)])
-        assert peers.unreadable == {}
-        access = peers.readable[volume.access.volume]
-        assert access == replace(
-            volume.access, root=attached.peers.root or attached.peer, device=attached.peer
-        )
+        seen = replace(volume.access, root=attached.peers.root or attached.peer, device=attached.peer)
+        assert open_peer(PeerVolume(OWNER, attached.peer, attached.peers.root)) == (seen, ())
         volume.close()
 
     def test_may_have_any_geometry_where_nothing_is_configured(self, attached: Disk) -> None:
@@ -247,11 +241,14 @@ class TestDirectReadsOnly:
             "no block device",
         )
 
-    def test_an_absent_peer_hides_no_other(self, attached: Disk) -> None:
-        gone = PeerVolume(BETA, "/dev/nowhere")
-        opened = open_peers([gone, PeerVolume(OWNER, attached.peer, attached.peers.root)])
-        assert list(opened.unreadable) == [BETA]
-        assert len(opened.readable) == 1
+    def test_an_absent_peer_is_a_finding(self) -> None:
+        access, findings = open_peer(PeerVolume(BETA, "/dev/nowhere"))
+        assert access is None
+        assert "does not exist" in str(findings[0])
+
+    def test_a_peer_with_another_serial_number_than_expected(self, attached: Disk) -> None:
+        _, findings = open_peer(PeerVolume(OWNER, attached.peer, attached.peers.root, serial="naa.5001"))
+        assert "has the serial number (none), and that of alpha should be naa.5001" in findings[0].problem
 
     def test_peers_never_read_the_superblock_from_a_cache(self, attached: Disk) -> None:
         place = attached.peers.place

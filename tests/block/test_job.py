@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from blfs_mr.volume.attach import AttachRole, attach
-from blfs_mr.volume.format import FormatPlan, format_volume
 from blfs_mr.volume.superblock_pages import read_claim, read_superblock
 from blfs_mr.volume.verify import verify_volume
-from tests.block.disks import KINDS, a_disk
+from tests.block.cluster import attached_disks
+from tests.block.disks import KINDS
 from tests.integration.harness import WORDCOUNT, Stage, lines_of, running_daemons
 
 pytestmark = pytest.mark.root
@@ -27,24 +25,9 @@ def test_reducers_read_the_map_outputs_of_other_workers_from_their_devices(
     stage = Stage(tmp_path / "stage")
     source = tmp_path / "words.txt"
     source.write_text("".join(f"{' '.join(WORDS[at : at + 10])}\n" for at in range(0, len(WORDS), 10)))
-    with ExitStack() as stack:
-        peers, disks = "", []
-        for name in ("worker-0", "worker-1"):
-            disk = stack.enter_context(a_disk(tmp_path / name, kind))
-            plan = disk.plan(count=6, size=512 << 10)
-            format_volume(FormatPlan(plan.device, plan.layout, name, plan.files, plan.file_system))  # type: ignore[arg-type]
-            attach(disk.owner, disk.own.root, AttachRole.OWNER)
-            attach(disk.peer, disk.peers.root, AttachRole.PEER)
-            (tmp_path / name / "device").symlink_to(disk.owner)
-            peers += (
-                f"\n[[worker.peers]]\nname = '{name}'\ndevice = '{disk.peer}'\nmount = '{disk.peers.root}'"
-            )
-            disks.append(disk)
-        worker = (
-            f"slots = 2\nlayout = '{disks[0].layout.value}'\ndevice = '{tmp_path}/{{name}}/device'\n"
-            f"volume = '{tmp_path}/{{name}}/owner'\n{peers}"
-        )
-        with running_daemons(stage, worker=worker) as daemons:
+    with attached_disks(tmp_path, kind) as attached:
+        disks = attached.disks
+        with running_daemons(stage, worker=attached.worker) as daemons:
             read_before = [disk.sectors_that_the_peer_read() for disk in disks]
             ended = daemons.submit(
                 WORDCOUNT, source, "--split-size", "32KiB", "--reducers", "3", "-o", tmp_path / "out"

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from blfs_mr.linux import AlignedBuffer, read_exactly
-from blfs_mr.model import SharedFile
+from blfs_mr.model import PeerVolume, SharedFile
 from blfs_mr.volume.layout import OwnedVolume, Volume, open_volume
-from blfs_mr.volume.opening import PeerVolume, open_peers
+from blfs_mr.volume.opening import open_peer
 from tests.block.disks import OWNER, Disk
 from tests.unit.volume.test_conformance import read_run, write_run
 
@@ -20,8 +20,10 @@ ROUNDS = 200
 
 @pytest.fixture
 def peer(attached: Disk, owned: OwnedVolume) -> Volume:
-    found = open_peers([PeerVolume(OWNER, attached.peer, attached.peers.root)])
-    return open_volume(found.readable[owned.access.volume])
+    access, findings = open_peer(PeerVolume(OWNER, attached.peer, attached.peers.root))
+    assert access is not None, findings
+    assert access.volume == owned.access.volume
+    return open_volume(access)
 
 
 def test_a_peer_never_reads_an_earlier_run(owned: OwnedVolume, peer: Volume) -> None:

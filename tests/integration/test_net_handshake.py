@@ -23,7 +23,7 @@ from blfs_mr.wire.roles import Role
 
 SECRET = b"s" * 32
 KEEP_ALIVE = KeepAlive(heartbeat_interval=1.0, dead_after=10.0)
-DESCRIPTION = ClusterDescription("host", (), JobDefaults(4, 2**28, 2**18))
+DESCRIPTION = ClusterDescription("host", (), (), (), JobDefaults(4, 2**28, 2**18))
 
 DESCRIBE_CLUSTER = encode_frame(codec_for(ClientToMaster).encode(Envelope(DescribeCluster(), id=1)))
 

@@ -208,7 +208,8 @@ class World:
     def _starter(self, worker: SimulatedWorker) -> Callable[[], None]:
         def start() -> None:
             worker.up = True
-            self.tell(e.WorkerJoined(worker.name, worker.slots, tuple(sorted(worker.held))))
+            held = tuple(sorted(worker.held))
+            self.tell(e.WorkerJoined(worker.name, worker.slots, held, "host", VolumeId(worker.name), ()))
 
         return start
 

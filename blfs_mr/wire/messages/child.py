@@ -12,7 +12,9 @@ from blfs_mr.model import (
     InputSplit,
     Lease,
     MapOutput,
+    PeerVolume,
     PublishedFile,
+    SeenVolume,
     VolumeAccess,
 )
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Message, Refused, TaskFailed
@@ -69,6 +71,21 @@ class CannotDrain(Message):
     """A drain child has failed."""
 
     failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RunLook(Message):
+    """The first message to a looker: say of each of ``peers`` whether it can be read here."""
+
+    peers: tuple[PeerVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLookedAt(Message):
+    """What a looker sees of one volume; ``access`` is how to reach it, None where it cannot be read."""
+
+    seen: SeenVolume
+    access: VolumeAccess | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,16 @@ ChildToWorker = (
     | TaskFailed
     | Drained
     | CannotDrain
+    | VolumeLookedAt
 )
 WorkerToChild = (
-    Refused | Acknowledged | RunDrain | RunMapTask | RunReduceTask | LeaseGranted | MapOutputs | CommitOutput
+    Refused
+    | Acknowledged
+    | RunDrain
+    | RunLook
+    | RunMapTask
+    | RunReduceTask
+    | LeaseGranted
+    | MapOutputs
+    | CommitOutput
 )

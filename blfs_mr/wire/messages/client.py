@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blfs_mr.model import AttemptId, Counters, Failure, InputSplit, JobId, JobSpec, OutputPart, WorkerName
+from blfs_mr.model import (
+    AttemptId,
+    Counters,
+    Failure,
+    InputSplit,
+    JobId,
+    JobSpec,
+    OutputPart,
+    VolumeId,
+    VolumeLayout,
+    WorkerName,
+)
 from blfs_mr.wire.messages.base import Heartbeat, Message, Refused
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeCluster(Message):  # -> ClusterDescription
-    """What is there to run on?"""
+    """What is there to run on, and how does it do?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +35,67 @@ class JobDefaults:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDescription:
+    """A worker that is registered; ``running`` counts attempts, ``shared_file_size`` is in bytes.
+
+    ``hung`` names its processes that the kernel cannot end. ``blamed`` is why it gets no reduce tasks for a
+    while, empty when it does.
+    """
+
     name: WorkerName
     host: str
     slots: int
     running: int
     shared_files: int
     shared_file_size: int
+    shared_files_free: int
+    hung: tuple[str, ...]
+    blamed: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableBy:
+    """A registered worker that cannot read a volume, and why."""
+
+    worker: WorkerName
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeDescription:
+    """The volume of a worker, which may be gone itself. All workers read it but those in ``unreadable_by``.
+
+    ``quarantined`` is why nothing is written there for a while, empty when it may be.
+    """
+
+    owner: WorkerName
+    volume: VolumeId
+    layout: VolumeLayout
+    quarantined: str
+    unreadable_by: tuple[UnreadableBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobDescription:
+    """A job that runs, ``seconds`` after its submission."""
+
+    job: JobId
+    name: str
+    maps_done: int
+    maps_total: int
+    reduces_done: int
+    reduces_total: int
+    running: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterDescription(Message):
-    """The workers that are registered now. ``host`` identifies the master's own host."""
+    """What is there now. ``host`` identifies the master's own host."""
 
     host: str
     workers: tuple[WorkerDescription, ...]
+    volumes: tuple[VolumeDescription, ...]
+    jobs: tuple[JobDescription, ...]
     job_defaults: JobDefaults
 
 

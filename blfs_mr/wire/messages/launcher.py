@@ -58,6 +58,13 @@ class ForkSpawner(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ForkLooker(Message):
+    """Fork a looker, called ``name``; its end of its link travels beside this message."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChildForked(Message):
     """A child runs. ``child`` is the job of a launcher, the attempt's short name of a task process."""
 
@@ -82,7 +89,7 @@ class KillChild(Message):
     child: str
 
 
-WorkerToSpawner = ForkLauncher | ForkSpawner | KillChild
+WorkerToSpawner = ForkLauncher | ForkSpawner | ForkLooker | KillChild
 SpawnerToWorker = ChildForked | ChildExited
 WorkerToLauncher = LoadJob | ForkAttempt | KillChild
 LauncherToWorker = JobLoaded | JobLoadFailed | ChildForked | ChildExited

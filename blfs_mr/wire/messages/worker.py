@@ -15,6 +15,7 @@ from blfs_mr.model import (
     JobSpec,
     MapOutput,
     OutputPart,
+    SeenVolume,
     VolumeAccess,
     WorkerName,
 )
@@ -25,7 +26,8 @@ from blfs_mr.wire.messages.base import CommitOutput, Heartbeat, MapOutputLost, M
 class RegisterWorker(Message):  # -> WorkerRegistered
     """A worker offers its slots and its volume, and names the map outputs that the volume still holds.
 
-    ``host`` identifies the worker's host, ``access`` is how processes of that host reach the volume.
+    ``host`` identifies the worker's host, ``access`` is how processes of that host reach the volume,
+    ``peers`` are the other workers' volumes as this one sees them.
     """
 
     name: WorkerName
@@ -36,6 +38,25 @@ class RegisterWorker(Message):  # -> WorkerRegistered
     shared_files: int
     shared_file_size: int
     held: tuple[AttemptId, ...]
+    peers: tuple[SeenVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVolumesSeen(Message):
+    """This worker has looked at its peers' volumes again and sees something else than it last told."""
+
+    peers: tuple[SeenVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCondition(Message):
+    """How this worker does: sent when it changed, at most about once a second.
+
+    ``hung`` names the processes that the kernel cannot end, since a device does not answer them.
+    """
+
+    shared_files_free: int
+    hung: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +193,8 @@ WorkerToMaster = (
     Heartbeat
     | Refused
     | RegisterWorker
+    | PeerVolumesSeen
+    | WorkerCondition
     | TaskLaunched
     | MapOutputReady
     | OutputReady

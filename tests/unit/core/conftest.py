@@ -22,6 +22,7 @@ from blfs_mr.model import (
     MapOutput,
     OutputPart,
     PublishedFile,
+    SeenVolume,
     SharedFile,
     TaskId,
     TaskKind,
@@ -51,8 +52,16 @@ class Hands:
 
     # ------------------------------------------------------------ the world
 
-    def join(self, name: str, slots: int = 1, held: Sequence[AttemptId] = ()) -> list[c.Command]:
-        return self.tell(e.WorkerJoined(WorkerName(name), slots, tuple(held)))
+    def join(
+        self, name: str, slots: int = 1, held: Sequence[AttemptId] = (), peers: Sequence[SeenVolume] = ()
+    ) -> list[c.Command]:
+        """A worker of the one host; ``peers`` are the volumes that it was given a device for."""
+        volume = VolumeId(f"volume of {name}")
+        return self.tell(e.WorkerJoined(WorkerName(name), slots, tuple(held), "host", volume, tuple(peers)))
+
+    def sees(self, name: str, *peers: SeenVolume) -> list[c.Command]:
+        """The worker has looked at its peers' volumes again."""
+        return self.tell(e.PeersSeen(WorkerName(name), peers))
 
     def lose(self, name: str) -> list[c.Command]:
         return self.tell(e.WorkerLost(WorkerName(name), "cable cut"))

@@ -43,10 +43,10 @@ def submission(folder: Path, settings: str = "", **options: Any) -> Submission:
 
 def cluster(*hosts: str) -> ClusterDescription:
     workers = tuple(
-        WorkerDescription(WorkerName(f"worker-{number}"), host, 2, 0, 8, MIB)
+        WorkerDescription(WorkerName(f"worker-{number}"), host, 2, 0, 8, MIB, 8, (), "")
         for number, host in enumerate(hosts)
     )
-    return ClusterDescription(hosts[0], workers, JobDefaults(7, 100 * MIB, 65536))
+    return ClusterDescription(hosts[0], workers, (), (), JobDefaults(7, 100 * MIB, 65536))
 
 
 def settings_of(asked: Submission) -> JobSettings:
