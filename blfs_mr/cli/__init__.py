@@ -17,6 +17,8 @@ _JOB = LazyGroup("job", {"submit": "blfs_mr.submit:submit"}, help="Run jobs.")
 BLFS_MR = LazyGroup(
     "blfs-mr",
     {
+        "cluster": "blfs_mr.cli.cluster:cluster_family",
+        "host": "blfs_mr.cli.host:host_family",
         "input": "blfs_mr.cli.input:input_family",
         "volume": "blfs_mr.cli.volume:volume_family",
         "job": _JOB,

@@ -1,0 +1,89 @@
+"""Attaches the volumes that a host's configuration names, and detaches them: what the unit of volumes runs.
+
+The own volume is needed and a failure with it is an error; a peer's is not, since a worker does without what
+it cannot read, and a cluster in which one host is down must still start on the others.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import time
+from collections.abc import Callable
+
+from blfs_mr.cluster.places import VOLUME_GROUP
+from blfs_mr.config import Config
+from blfs_mr.errors import BlfsMrError, VolumeError
+from blfs_mr.model import VolumeLayout
+from blfs_mr.volume.attach import AttachRole, attach, detach
+from blfs_mr.volume.devices import is_device_read_only
+
+OWN_DEADLINE = 120.0
+"""Seconds that the own device may take to appear at boot: a login over a network that is just coming up."""
+
+PEER_DEADLINE = 15.0
+"""Seconds for the peers' devices together: they are not worth a long wait."""
+
+_ISCSI = "/dev/disk/by-path/ip-"
+"""How a device begins that has come by a login of ours."""
+
+
+def attach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
+    """Attach the volume of the worker ``name`` and those of its peers; ``tell`` hears what was done.
+
+    Raises VolumeError or OSError where the own one cannot be attached.
+    """
+    folders = config.worker_folders(name)
+    file_layout = config.worker.layout == VolumeLayout.FILE.value
+    _wait_for(folders.device, time.monotonic() + OWN_DEADLINE)
+    tell(attach(folders.device, str(folders.volume) if file_layout else "", AttachRole.OWNER))
+    give_to_group(folders.device, writable=True)
+    deadline = time.monotonic() + PEER_DEADLINE
+    for peer in config.worker.peers:
+        try:
+            _wait_for(peer.device, deadline)
+            _check_protection(peer.device)
+            tell(attach(peer.device, peer.mount, AttachRole.PEER))
+            give_to_group(peer.device, writable=False)
+        except (BlfsMrError, OSError) as error:
+            tell(f"the volume of {peer.name} is left out: {error}")
+
+
+def detach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
+    """Detach the peers' volumes and then the own one. Raises VolumeError where one is in use."""
+    folders = config.worker_folders(name)
+    file_layout = config.worker.layout == VolumeLayout.FILE.value
+    places = [(peer.device, peer.mount) for peer in config.worker.peers]
+    for device, mount in (*places, (folders.device, str(folders.volume) if file_layout else "")):
+        # A device that is gone cannot be told from another one that is mounted there; nothing can use it.
+        if mount and (os.path.exists(device) or os.path.ismount(mount)):
+            tell(detach(device, mount))
+
+
+def give_to_group(device: str, *, writable: bool) -> None:
+    """Let the volumes' group open ``device``. Raises OSError, VolumeError where there is no such group."""
+    try:
+        group = grp.getgrnam(VOLUME_GROUP).gr_gid
+    except KeyError as error:
+        raise VolumeError(f"there is no group {VOLUME_GROUP} here: `blfs-mr cluster init`") from error
+    os.chown(device, -1, group)
+    os.chmod(device, 0o660 if writable else 0o440)
+
+
+def _check_protection(device: str) -> None:
+    # Asked before this host protects itself, which would hide it. A SAN that is given may have other means.
+    if _ISCSI in device and not is_device_read_only(device):
+        raise VolumeError(
+            f"{device} can be written from here: its target does not write-protect it for this host; "
+            "`blfs-mr cluster init` puts that right"
+        )
+
+
+def _wait_for(device: str, deadline: float) -> None:
+    while not os.path.exists(device):
+        if time.monotonic() > deadline:
+            raise VolumeError(
+                f"{device} is missing: is this host logged in to its target (`iscsiadm -m session -P 3`), is "
+                "the target up?"
+            )
+        time.sleep(0.2)

@@ -1,0 +1,131 @@
+"""What is done to a cluster that was set up. Each operation can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blfs_mr.cluster.fleet import Fleet, Outcome
+from blfs_mr.cluster.host.base import units_of
+from blfs_mr.cluster.host.phases import Phase
+from blfs_mr.cluster.places import BUNDLE_FILE, MASTER_UNIT, PROGRAM, PROGRAMS, WORKER_UNIT
+from blfs_mr.cluster.plan import HostPlan
+from blfs_mr.cluster.reporting import Report
+from blfs_mr.cluster.setup import apply_phase
+from blfs_mr.cluster.ssh import SshHost
+from blfs_mr.errors import ClusterError
+
+_STATUS = (
+    "systemctl show --property=Id,LoadState,ActiveState,SubState,NRestarts 'blfs-mr*' ; "
+    f"echo @program; cat {BUNDLE_FILE} 2>/dev/null; true"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """A unit of a host, in systemd's words."""
+
+    name: str
+    active: str
+    detail: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What runs on a host; ``program`` is the digest of the installed bundle, empty for none."""
+
+    units: tuple[UnitStatus, ...]
+    program: str
+
+    def is_running(self, plan: HostPlan) -> bool:
+        """Whether all that should run does."""
+        active = {unit.name for unit in self.units if unit.active == "active"}
+        return active >= set(units_of(plan))
+
+
+async def start(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Start all daemons: the masters first, so that no worker waits for it. Raises ClusterError."""
+    await _control(fleet, plans, report, "start")
+
+
+async def stop(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Stop all daemons, the workers first. Volumes stay attached. Raises ClusterError."""
+    await _control(fleet, plans, report, "stop")
+
+
+async def restart(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Restart all daemons, the master first: workers reconnect to it anyway. Raises ClusterError."""
+    await _control(fleet, plans, report, "restart")
+
+
+async def status(fleet: Fleet) -> Outcome[HostStatus]:
+    """What runs where, in one round trip a host."""
+
+    async def ask(host: SshHost) -> HostStatus:
+        completed = await host.run(_STATUS)
+        return parse_status(completed.output)
+
+    return await fleet.each(ask)
+
+
+def parse_status(text: str) -> HostStatus:
+    """The answer of a host to the question for its status."""
+    shown, _, program = text.partition("@program\n")
+    units = []
+    for block in shown.split("\n\n"):
+        found = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        if found.get("LoadState") == "loaded":
+            restarts = found.get("NRestarts", "0")
+            units.append(
+                UnitStatus(
+                    found.get("Id", ""),
+                    found.get("ActiveState", ""),
+                    found.get("SubState", ""),
+                    int(restarts) if restarts.isdigit() else 0,
+                )
+            )
+    return HostStatus(tuple(sorted(units, key=lambda unit: unit.name)), program.strip())
+
+
+async def tear_down(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Leave hosts as they were before, but for packages. Raises ClusterError with what is left."""
+    for phase in (Phase.LEAVE, Phase.REMOVE):
+
+        async def act(host: SshHost, phase: Phase = phase) -> None:
+            # A host whose set-up never came to the program has nothing that only the program can undo.
+            if (await host.run(["test", "-x", f"{PROGRAM}/bin/blfs-mr"])).exit_code == 0:
+                await apply_phase(host, plans=plans, phase=phase, report=report)
+
+        (await fleet.each(act, list(plans))).check(phase.value)
+
+    async def forget(host: SshHost) -> None:
+        present = (await host.run(["test", "-e", PROGRAMS])).exit_code == 0
+        await host.check(["rm", "-rf", PROGRAM, PROGRAMS])
+        report.step(host.address.name, "program", "changed" if present else "unchanged")
+
+    (await fleet.each(forget, list(plans))).check("removing the program")
+
+
+async def _control(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, verb: str) -> None:
+    masters = [name for name, plan in plans.items() if plan.runs_master]
+    order = [
+        (masters, MASTER_UNIT),
+        ([name for name, plan in plans.items() if plan.runs_worker], WORKER_UNIT),
+    ]
+    for names, unit in order if verb != "stop" else reversed(order):
+
+        async def act(host: SshHost, unit: str = unit) -> None:
+            # One line: what was before, then the deed. It waits until the daemon says that it is ready.
+            text = f"systemctl is-active {unit}; systemctl {verb} {unit}"
+            completed = await host.run(text)
+            before = completed.output.partition("\n")[0].strip()
+            if completed.exit_code != 0:
+                raise ClusterError(
+                    f"{unit} does not {verb}: {completed.reason}; see `journalctl -u {unit}` there"
+                )
+            same = (verb == "start" and before == "active") or (verb == "stop" and before != "active")
+            report.step(host.address.name, f"{verb} {unit}", "unchanged" if same else "changed")
+
+        if names:
+            (await fleet.each(act, names)).check(verb)
