@@ -12,6 +12,7 @@ import click
 from blfs_mr.cluster import operations
 from blfs_mr.cluster.fleet import Fleet, connected_fleet
 from blfs_mr.cluster.host.phases import Phase, steps_of
+from blfs_mr.cluster.importing import imported_config
 from blfs_mr.cluster.places import BUNDLE_FILE
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.cluster.planning import host_plans
@@ -152,6 +153,79 @@ def status(session: _Session) -> None:
 
 
 @cluster_family.command
+@_pass_session
+def upgrade(session: _Session) -> None:
+    """Bring the program that runs here to all hosts, and restart the daemons of an older one.
+
+    The master is restarted first, then the workers. What workers have published stays readable meanwhile.
+    """
+    config = session.config()
+
+    async def act(fleet: Fleet) -> None:
+        plans = await Setup(config, fleet, session.report).run()
+        await operations.restart_outdated(fleet, plans, session.report)
+        click.echo(session.report.summary(len(plans)))
+
+    session.on_hosts(config, act)
+
+
+@cluster_family.command
+@click.argument("node")
+@_pass_session
+def add(session: _Session, node: str) -> None:
+    """Make NODE, which stands in the inventory, a part of the running cluster.
+
+    All other hosts let it in, log in to its target and attach its volume.
+    """
+    config = session.config()
+    _check_worker(config, node)
+
+    async def act(fleet: Fleet) -> None:
+        plans = await Setup(config, fleet, session.report).run()
+        await operations.start(fleet, {node: plans[node]}, session.report)
+        click.echo(session.report.summary(len(plans)))
+
+    session.on_hosts(config, act)
+
+
+@cluster_family.command
+@click.argument("node")
+@click.option("--gone", is_flag=True, help="NODE cannot be reached any more: do without its own part.")
+@_pass_session
+def remove(session: _Session, node: str, gone: bool) -> None:
+    """Take NODE out of the cluster: its peers let go of its volume, and it is as it was before.
+
+    NODE still stands in the inventory; take it out there afterwards.
+    """
+    config = session.config()
+    _check_worker(config, node)
+    if config.cluster.master_section.name == node:
+        raise UsageError(f"{node} runs the master: move that first (cluster.master), then run init")
+    its = {node: _outlines(config)[node]}
+
+    async def act(fleet: Fleet) -> None:
+        if not gone:
+            await operations.leave(fleet, its, session.report)
+        await Setup(config, fleet.without(node), session.report, without=(node,)).run()
+        if not gone:
+            await operations.remove(fleet, its, session.report)
+        click.echo(f"{node} is no part of the cluster any more; take it out of the inventory")
+
+    names = [host.name for host in config.cluster.hosts if not gone or host.name != node]
+    session.on_hosts(config, act, names=names)
+
+
+@cluster_family.command("import")
+@click.argument("workers", type=click.Path(path_type=Path))
+@click.option("--device", required=True, help="The device of each worker's volume.")
+@click.option("--sharedfiles", type=click.Path(path_type=Path), help="A file of lines name:size.")
+@click.option("--id", "identity", default="blfs-mr", show_default=True, help="The new cluster's id.")
+def import_command(workers: Path, device: str, sharedfiles: Path | None, identity: str) -> None:
+    """Print a config.toml for the hosts of WORKERS, a file of lines name:address."""
+    click.echo(imported_config(workers, sharedfiles, device, identity), nl=False)
+
+
+@cluster_family.command
 @click.option("--yes", "confirmed", metavar="ID", help="The cluster's id, instead of being asked for it.")
 @_pass_session
 def teardown(session: _Session, confirmed: str | None) -> None:
@@ -170,6 +244,12 @@ def teardown(session: _Session, confirmed: str | None) -> None:
         click.echo(f"{len(cluster.hosts)} hosts are as they were before; installed packages stay")
 
     session.on_hosts(config, act)
+
+
+def _check_worker(config: Config, name: str) -> None:
+    names = [worker.name for worker in config.cluster.workers]
+    if name not in names:
+        raise UsageError(f"the inventory has no worker {name}; it has {', '.join(names)}")
 
 
 def _outlines(config: Config) -> Mapping[str, HostPlan]:

@@ -44,10 +44,16 @@ class Fleet:
 
     hosts: dict[str, SshHost]
 
-    async def each(self, action: Callable[[SshHost], Awaitable[T]], names: Sequence[str] = ()) -> Outcome[T]:
+    async def each(
+        self, action: Callable[[SshHost], Awaitable[T]], names: Sequence[str] | None = None
+    ) -> Outcome[T]:
         """``action`` on all hosts at once, or on those of ``names``."""
-        chosen = [host for name, host in self.hosts.items() if not names or name in names]
+        chosen = [host for name, host in self.hosts.items() if names is None or name in names]
         return await _collected({host.address.name: action(host) for host in chosen})
+
+    def without(self, name: str) -> Fleet:
+        """The same hosts, but for one."""
+        return Fleet({other: host for other, host in self.hosts.items() if other != name})
 
 
 @asynccontextmanager

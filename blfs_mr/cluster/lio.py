@@ -11,7 +11,7 @@ stale data although all of the contract was kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,29 +126,29 @@ def _parse_target(target: Mapping[str, Any]) -> Target:
     )
 
 
-def conflicts(export: Export, present: Configuration) -> list[str]:
-    """What stands in the way and is not ours to change."""
+def conflicts(
+    export: Export, present: Configuration, resolve: Callable[[str], str] = lambda path: path
+) -> list[str]:
+    """What stands in the way and is not ours to change; ``resolve`` makes paths of one device the same."""
     found = []
     for backstore in present.backstores:
-        if backstore.device == export.device and backstore.plugin != "block":
+        named = backstore.plugin == "block" and backstore.name == export.backstore
+        if resolve(backstore.device) != resolve(export.device):
+            if named:
+                found.append(
+                    f"the backstore {export.backstore} serves {backstore.device}, not {export.device}: tear "
+                    "the cluster down before a volume moves to another device"
+                )
+        elif backstore.plugin != "block":
             found.append(
                 f"{export.device} is served by the {backstore.plugin} backstore {backstore.name}, whose "
                 f"peers read stale data: delete it (`targetcli /backstores/{backstore.plugin} delete "
                 f"{backstore.name}`)"
             )
-        elif backstore.device == export.device and backstore.name != export.backstore:
+        elif not named:
             found.append(
                 f"{export.device} is served by the backstore {backstore.name} of somebody else already: name "
                 "another device, or delete that one"
-            )
-        elif (
-            backstore.plugin == "block"
-            and backstore.name == export.backstore
-            and backstore.device != export.device
-        ):
-            found.append(
-                f"the backstore {export.backstore} serves {backstore.device}, not {export.device}: tear the "
-                "cluster down before a volume moves to another device"
             )
     ours = f"block/{export.backstore}"
     for name, target in present.targets.items():

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from blfs_mr.cluster.fleet import Fleet, Outcome
 from blfs_mr.cluster.host.base import units_of
 from blfs_mr.cluster.host.phases import Phase
-from blfs_mr.cluster.places import BUNDLE_FILE, MASTER_UNIT, PROGRAM, PROGRAMS, WORKER_UNIT
+from blfs_mr.cluster.places import (
+    BUNDLE_FILE,
+    COMMAND,
+    CONFIG_FILE,
+    MASTER_UNIT,
+    PROGRAM,
+    PROGRAMS,
+    WORKER_UNIT,
+)
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.cluster.reporting import Report
 from blfs_mr.cluster.setup import apply_phase
@@ -19,6 +27,18 @@ _STATUS = (
     "systemctl show --property=Id,LoadState,ActiveState,SubState,NRestarts 'blfs-mr*' ; "
     f"echo @program; cat {BUNDLE_FILE} 2>/dev/null; true"
 )
+
+# Of a daemon that was started in the second of a change, nobody knows which one it read: it is restarted.
+_RESTART_OUTDATED = f"""
+systemctl is-active --quiet UNIT || exit 0
+started=$(systemctl show --timestamp=unix --property=ExecMainStartTimestamp --value UNIT)
+for path in {PROGRAM} {CONFIG_FILE}; do
+    if [ "$(stat -c %Y $path)" -ge "${{started#@}}" ]; then
+        systemctl restart UNIT && echo restarted
+        exit
+    fi
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +108,37 @@ def parse_status(text: str) -> HostStatus:
     return HostStatus(tuple(sorted(units, key=lambda unit: unit.name)), program.strip())
 
 
+async def restart_outdated(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Restart the daemons that were started before their program or configuration was put there.
+
+    The master comes first: workers reconnect to it anyway. Raises ClusterError.
+    """
+    for names, unit in _order(plans):
+
+        async def act(host: SshHost, unit: str = unit) -> None:
+            completed = await host.run(_RESTART_OUTDATED.replace("UNIT", unit))
+            if completed.exit_code != 0:
+                raise ClusterError(f"{unit} does not restart: {completed.reason}; `journalctl -u {unit}`")
+            outcome = "changed" if completed.output.strip() else "unchanged"
+            report.step(host.address.name, f"restart {unit}", outcome)
+
+        (await fleet.each(act, names)).check("restart")
+
+
 async def tear_down(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
     """Leave hosts as they were before, but for packages. Raises ClusterError with what is left."""
-    for phase in (Phase.LEAVE, Phase.REMOVE):
+    await leave(fleet, plans, report)
+    await remove(fleet, plans, report)
 
-        async def act(host: SshHost, phase: Phase = phase) -> None:
-            # A host whose set-up never came to the program has nothing that only the program can undo.
-            if (await host.run(["test", "-x", f"{PROGRAM}/bin/blfs-mr"])).exit_code == 0:
-                await apply_phase(host, plans=plans, phase=phase, report=report)
 
-        (await fleet.each(act, list(plans))).check(phase.value)
+async def leave(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Stop daemons and let go of the peers' volumes. Raises ClusterError."""
+    await _apply_where_installed(fleet, plans, report, Phase.LEAVE)
+
+
+async def remove(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+    """Take away all that the set-up brought, when no peer uses it any more. Raises ClusterError."""
+    await _apply_where_installed(fleet, plans, report, Phase.REMOVE)
 
     async def forget(host: SshHost) -> None:
         present = (await host.run(["test", "-e", PROGRAMS])).exit_code == 0
@@ -107,12 +148,26 @@ async def tear_down(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report)
     (await fleet.each(forget, list(plans))).check("removing the program")
 
 
-async def _control(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, verb: str) -> None:
+async def _apply_where_installed(
+    fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, phase: Phase
+) -> None:
+    async def act(host: SshHost) -> None:
+        # A host whose set-up never came to the program has nothing that only the program can undo.
+        if (await host.run(["test", "-x", COMMAND])).exit_code == 0:
+            await apply_phase(host, plans=plans, phase=phase, report=report)
+
+    (await fleet.each(act, list(plans))).check(phase.value)
+
+
+def _order(plans: Mapping[str, HostPlan]) -> list[tuple[list[str], str]]:
+    """The daemons in the order in which they are started: hosts and unit."""
     masters = [name for name, plan in plans.items() if plan.runs_master]
-    order = [
-        (masters, MASTER_UNIT),
-        ([name for name, plan in plans.items() if plan.runs_worker], WORKER_UNIT),
-    ]
+    workers = [name for name, plan in plans.items() if plan.runs_worker]
+    return [(masters, MASTER_UNIT), (workers, WORKER_UNIT)]
+
+
+async def _control(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, verb: str) -> None:
+    order = _order(plans)
     for names, unit in order if verb != "stop" else reversed(order):
 
         async def act(host: SshHost, unit: str = unit) -> None:
@@ -127,5 +182,4 @@ async def _control(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, 
             same = (verb == "start" and before == "active") or (verb == "stop" and before != "active")
             report.step(host.address.name, f"{verb} {unit}", "unchanged" if same else "changed")
 
-        if names:
-            (await fleet.each(act, names)).check(verb)
+        (await fleet.each(act, names)).check(verb)

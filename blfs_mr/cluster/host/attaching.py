@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import grp
 import os
+import re
 import time
 from collections.abc import Callable
 
+from blfs_mr.cluster.host.system import LocalSystem
 from blfs_mr.cluster.places import VOLUME_GROUP
 from blfs_mr.config import Config
 from blfs_mr.errors import BlfsMrError, VolumeError
@@ -24,8 +26,8 @@ OWN_DEADLINE = 120.0
 PEER_DEADLINE = 15.0
 """Seconds for the peers' devices together: they are not worth a long wait."""
 
-_ISCSI = "/dev/disk/by-path/ip-"
-"""How a device begins that has come by a login of ours."""
+_ISCSI_DEVICE = re.compile(r"/dev/disk/by-path/ip-(?P<portal>.+:\d+)-iscsi-(?P<target>.+)-lun-\d+")
+"""The path of a device that has come by a login of ours, as udev makes it."""
 
 
 def attach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
@@ -72,14 +74,25 @@ def give_to_group(device: str, *, writable: bool) -> None:
 
 def _check_protection(device: str) -> None:
     # Asked before this host protects itself, which would hide it. A SAN that is given may have other means.
-    if _ISCSI in device and not is_device_read_only(device):
+    if _ISCSI_DEVICE.fullmatch(device) and not is_device_read_only(device):
         raise VolumeError(
             f"{device} can be written from here: its target does not write-protect it for this host; "
             "`blfs-mr cluster init` puts that right"
         )
 
 
+def _log_in(device: str) -> None:
+    """Try once to log in to the target of ``device``: at boot it may not have been up when others were."""
+    found = _ISCSI_DEVICE.fullmatch(device)
+    if found and not os.path.exists(device):
+        portal = f"{found['portal']},1"
+        command = ["iscsiadm", "-m", "node", "-T", found["target"], "-p", portal, "--login"]
+        # Why it fails is told by what is missing afterwards.
+        LocalSystem().run(command)
+
+
 def _wait_for(device: str, deadline: float) -> None:
+    _log_in(device)
     while not os.path.exists(device):
         if time.monotonic() > deadline:
             raise VolumeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -44,7 +45,8 @@ def export_step(export: Export) -> Step:
 
     def apply(system: System) -> bool:
         present = read_configuration(system)
-        if in_the_way := lio.conflicts(export, present):
+        # One device has many paths, and another one's backstore may have been made with any of them.
+        if in_the_way := lio.conflicts(export, present, os.path.realpath):
             raise ClusterError("; ".join(in_the_way))
         commands = lio.commands_for(export, present)
         if not commands:

@@ -50,7 +50,7 @@ class System(Protocol):
         """The paths that match a shell's ``pattern``."""
 
     def modified(self, path: str) -> float:
-        """When a file was written last, seconds since 1970; 0 where there is none."""
+        """When a file (or a link itself) was written last, seconds since 1970; 0 where there is none."""
 
 
 class LocalSystem:
@@ -120,7 +120,7 @@ class LocalSystem:
 
     def modified(self, path: str) -> float:
         try:
-            return os.stat(path).st_mtime
+            return os.lstat(path).st_mtime
         except FileNotFoundError:
             return 0.0
 

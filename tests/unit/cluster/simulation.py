@@ -54,6 +54,8 @@ class Shell:
     program: str = ""
     refuse_step: str = ""
     die_at_step: str = ""
+    started_with: str = ""
+    restarts: list[str] = field(default_factory=list)
     running: dict[str, bool] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     plan: HostPlan | None = None
@@ -74,6 +76,11 @@ class Shell:
             return self._apply(Phase(command.split()[-1]), given)
         if command.startswith("systemctl is-active"):
             return self._control(command)
+        if "ExecMainStartTimestamp" in command:
+            unit = command.split()[3]
+            outdated = self.running.get(unit) and self.started_with != self.program
+            self.restarts += [unit] if outdated else []
+            return Completed(0, "restarted\n" if outdated else "", "")
         if command.startswith("systemctl show"):
             return Completed(0, self._status(), "")
         if command.startswith("test -"):
@@ -130,6 +137,7 @@ class Shell:
         unit, verb = command.split()[2].rstrip(";"), command.split()[4]
         before = "active" if self.running.get(unit) else "inactive"
         self.running[unit] = verb != "stop"
+        self.started_with = self.program
         return Completed(0, f"{before}\n", "")
 
     def _status(self) -> str:

@@ -145,3 +145,76 @@ async def test_a_step_that_is_refused_ends_init_with_its_reason(cluster: Simulat
     # The others have done their part, and none has gone on to log in to a target that is not there.
     for shell in cluster.shells.values():
         assert not any("peers' logins" in mark for mark in shell.done)
+
+
+async def test_an_added_host_is_let_in_by_all_others(cluster: SimulatedCluster) -> None:
+    whole = cluster.config.read_text()
+    before, table, last = whole.rpartition("[[cluster.workers]]")
+    cluster.config.write_text(before)
+    await cluster.done("init")
+    await cluster.done("start")
+    assert not cluster.hosts["node-3"].seen
+    cluster.config.write_text(before + table + last)
+    output = await cluster.done("add", "node-3")
+    assert "node-3: start blfs-mr-worker.service: changed" in output
+    assert "start blfs-mr-master" not in output
+    plan = cluster.shells["node-1"].plan
+    assert plan is not None
+    assert plan.export is not None
+    assert [peer.worker for peer in plan.peers] == ["node-2", "node-3"]
+    assert len(plan.export.access) == 3
+
+
+async def test_a_removed_host_is_let_go_by_all_others(cluster: SimulatedCluster) -> None:
+    await cluster.done("init")
+    await cluster.done("start")
+    output = await cluster.done("remove", "node-3")
+    assert "node-3: users and group: changed" in output
+    plan = cluster.shells["node-1"].plan
+    assert plan is not None
+    assert plan.export is not None
+    assert [peer.worker for peer in plan.peers] == ["node-2"]
+    assert [login.worker for login in plan.logins] == ["node-1", "node-2"]
+    assert len(plan.export.access) == 2
+    assert cluster.shells["node-3"].program == ""
+
+
+async def test_a_host_that_is_gone_can_be_removed_without_its_part(cluster: SimulatedCluster) -> None:
+    await cluster.done("init")
+    cluster.config.write_text(
+        cluster.config.read_text().replace(f"ssh_port = {cluster.hosts['node-3'].port}", "ssh_port = 1")
+    )
+    assert "not all hosts can be reached" in await cluster.refused("remove", "node-3")
+    await cluster.done("remove", "node-3", "--gone")
+    plan = cluster.shells["node-2"].plan
+    assert plan is not None
+    assert [peer.worker for peer in plan.peers] == ["node-1"]
+
+
+async def test_what_cannot_be_added_or_removed_is_told(cluster: SimulatedCluster) -> None:
+    assert "no worker node-9" in await cluster.refused("add", "node-9")
+    assert "node-1 runs the master" in await cluster.refused("remove", "node-1")
+
+
+async def test_an_upgrade_restarts_what_runs_an_older_program(
+    cluster: SimulatedCluster, tmp_path: Path
+) -> None:
+    await cluster.done("init")
+    await cluster.done("start")
+    assert "nothing was changed" in await cluster.done("upgrade")
+    (tmp_path / "wheels" / "blfs_mr-0-py3-none-any.whl").write_bytes(b"a newer wheel")
+    output = await cluster.done("upgrade")
+    assert "node-2: program: changed" in output
+    assert cluster.shells["node-1"].restarts == ["blfs-mr-master.service", "blfs-mr-worker.service"]
+    assert cluster.shells["node-3"].restarts == ["blfs-mr-worker.service"]
+
+
+async def test_status_tells_of_the_hosts_that_answer(cluster: SimulatedCluster) -> None:
+    await cluster.done("init")
+    await cluster.done("start")
+    cluster.config.write_text(
+        cluster.config.read_text().replace(f"ssh_port = {cluster.hosts['node-3'].port}", "ssh_port = 1")
+    )
+    result = await cluster.command("status")
+    assert "node-2: " in result.output
+    assert "node-3 (root@127.0.0.1:1) cannot be reached" in str(result.exception)
