@@ -160,7 +160,8 @@ def test_a_damaged_segment_on_its_way_to_scratch_leaves_nothing_behind(
             def reduce(self, key, values): yield key, sum(map(len, values))
         """
     )
-    worker.map(spec_of(loaded), loaded, "200\n")
+    # With memory enough for one run, however large the process that runs the tests is by now.
+    worker.map(spec_of(loaded, memory=1 << 40), loaded, "200\n")
     _damage(_file(worker, worker.published[0]), 19_000_000)
     worker.map(spec_of(loaded), loaded, "1\n", number=2)
     worker.replacements = [worker.published.pop()]
