@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from blfs_mr import linux
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import RequestFailed
 from blfs_mr.job import LoadedJob, load_job_source
@@ -152,6 +153,22 @@ class Worker:
         run_reduce(task, loaded, spec, self.link, Progress())
         assert not list(scratch.iterdir()), "scratch is left behind"
         return final.read_text()
+
+
+FRESH_TASK = 16 * MIB
+"""Resident bytes of a task process that has done nothing yet."""
+
+
+@pytest.fixture(autouse=True)
+def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks run in the process of the tests, which grows with every test: to them it looks like a new one."""
+    base = linux.ResidentMeter()() - FRESH_TASK
+
+    class MeterOfGrowth(linux.ResidentMeter):
+        def __call__(self) -> int:
+            return max(super().__call__() - base, FRESH_TASK)
+
+    monkeypatch.setattr(linux, "ResidentMeter", MeterOfGrowth)
 
 
 @pytest.fixture
