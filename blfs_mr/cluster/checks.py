@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blfs_mr.cluster.facts import BlockDevice, HostFacts
-from blfs_mr.cluster.places import VOLUME_GROUP
+from blfs_mr.cluster.places import VOLUME_GROUP, VOLUMES
 from blfs_mr.units import format_size
 
 OLDEST_PYTHON = (3, 11)
@@ -145,8 +145,10 @@ def _device_problems(device: BlockDevice | None, needs: Needs) -> Sequence[str]:
     if device is None:
         return (f"{path} does not exist, or is no block device",)
     problems = []
-    if device.mounts:
-        problems.append(f"{path} is in use: it is mounted at {', '.join(device.mounts)}; unmount it")
+    # Where it is our volume already, its owner has it mounted.
+    mounts = [point for point in device.mounts if not point.startswith(f"{VOLUMES}/")]
+    if mounts:
+        problems.append(f"{path} is in use: it is mounted at {', '.join(mounts)}; unmount it")
     if device.parts:
         problems.append(
             f"{path} is in use: {', '.join(device.parts)} is made of it; name a whole, free device"
