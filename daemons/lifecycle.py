@@ -15,6 +15,9 @@ import uvloop
 
 from blfs_mr.errors import BlfsMrError, UsageError
 
+WATCHDOG_SIGNS = 3
+"""Signs of life within the time that systemd allows: one may come late without harm."""
+
 
 def run(main: Callable[[], Awaitable[None]]) -> int:
     """Run ``main`` on uvloop until it returns or SIGTERM or SIGINT cancels it; the exit code.
@@ -28,8 +31,12 @@ def run(main: Callable[[], Awaitable[None]]) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await main()
+        watchdog = asyncio.create_task(feed_watchdog())
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await main()
+        finally:
+            watchdog.cancel()
 
     try:
         uvloop.run(until_signalled())
@@ -60,6 +67,20 @@ def notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
         sock.sendall(state.encode())
+
+
+async def feed_watchdog() -> None:
+    """Tell systemd for ever that this event loop still turns; ends at once where no watchdog is set.
+
+    It runs in the loop itself, so that a loop that is stuck is found out and its daemon started again
+    (sd_watchdog_enabled(3)).
+    """
+    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while interval:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval / WATCHDOG_SIGNS)
 
 
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
