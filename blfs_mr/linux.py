@@ -43,6 +43,9 @@ _FIEMAP_EXTENT = Struct("=QQQQQIIII")
 _EXTENTS_AT_ONCE = 128
 """Extents asked for in one call: 7 KiB of answer; a file in more pieces takes more calls."""
 
+_LOCK = Struct("@hhqqi0q")
+"""struct flock on 64-bit Linux: type, whence, start, length, pid."""
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -325,6 +328,18 @@ def lock_exclusive(fd: int) -> None:
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise VolumeBusy("another process holds the lock") from error
+
+
+def lock_range(fd: int, start: int, length: int) -> None:
+    """Lock bytes of an open file against others that lock them so, without waiting. Raises VolumeBusy.
+
+    The lock belongs to the open file description and ends when it is closed (fcntl(2), F_OFD_SETLK; flock(2)
+    knows nothing of it). Needs a descriptor that can write.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))
     except BlockingIOError as error:
         raise VolumeBusy("another process holds the lock") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from blfs_mr.cli.doctor import doctor
 from blfs_mr.errors import UsageError, VolumeError
 from blfs_mr.linux import device_path, read_mounts
 from blfs_mr.model import VolumeLayout, WorkerName
@@ -37,6 +38,9 @@ def _size(context: click.Context, parameter: click.Parameter, given: str) -> int
 @click.group("volume", no_args_is_help=False)
 def volume_family() -> None:
     """Make, attach and examine the block devices of shared files (needs root)."""
+
+
+volume_family.add_command(doctor)
 
 
 @volume_family.command("format")

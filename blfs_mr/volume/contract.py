@@ -10,12 +10,16 @@ from blfs_mr.volume.superblock_pages import superblock_place
 
 
 class ContractLine(enum.Enum):
-    """The lines of the contract that a look at a volume can find broken (``docs/volumes.md``)."""
+    """The lines of the contract (``docs/volumes.md``). A look at a volume can find 1, 2, 4 and 5 broken."""
 
     FROZEN_METADATA = (1, "frozen metadata")
     ONE_WRITER = (2, "one writer")
+    FLUSH_THEN_PUBLISH = (3, "flush, then publish")
     DIRECT_READS = (4, "direct reads only")
     SELF_DESCRIBING = (5, "self-describing bytes")
+    VERIFY_BEFORE_USE = (6, "verify before use")
+    LEASES_OUTLIVE_READERS = (7, "leases outlive readers")
+    LEASES_OUTLIVE_WRITERS = (8, "leases outlive writers")
 
     def __init__(self, number: int, title: str) -> None:
         self.number, self.title = number, title

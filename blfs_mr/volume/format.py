@@ -19,6 +19,7 @@ from blfs_mr.model import VolumeId, VolumeLayout, WorkerName
 from blfs_mr.units import format_size
 from blfs_mr.volume.attach import mounted_privately, read_only_device, run_tool
 from blfs_mr.volume.blanks import Tell, check_blanks, write_blanks
+from blfs_mr.volume.canary import blank_canary, reserved_size
 from blfs_mr.volume.devices import FileSystem, block_device, contents, is_device_read_only, why_in_use
 from blfs_mr.volume.extents import extent_fault
 from blfs_mr.volume.file_layout import flush
@@ -33,7 +34,6 @@ from blfs_mr.volume.superblock import (
     pack_claim,
     pack_superblock,
     pack_table,
-    pages_size,
     table_digest,
 )
 from blfs_mr.volume.superblock_pages import read_superblock, superblock_place, write_pages
@@ -93,7 +93,7 @@ def format_volume(plan: FormatPlan, tell: Tell = lambda done: None) -> Superbloc
         int(time.time()),
         table_digest(table),
     )
-    pages = pack_superblock(superblock) + pack_claim(volume, NO_CLAIM) + table
+    pages = pack_superblock(superblock) + pack_claim(volume, NO_CLAIM) + table + blank_canary(volume)
     complete = replace(superblock, state=State.COMPLETE)
     if plan.layout is VolumeLayout.RAW:
         _format_raw(plan.device, entries, pages, complete, tell)
@@ -127,7 +127,7 @@ def _place(plan: FormatPlan) -> tuple[TableEntry, ...]:
     finally:
         os.close(fd)
     raw = plan.layout is VolumeLayout.RAW
-    position = -(-pages_size(len(plan.files)) // FIRST_EXTENT) * FIRST_EXTENT
+    position = -(-reserved_size(len(plan.files)) // FIRST_EXTENT) * FIRST_EXTENT
     if position + plan.size > room:
         raise _too_small(plan, room, position + plan.size)
     entries = []
@@ -185,6 +185,12 @@ def _format_files(
         read_only_device(plan.device),
         mounted_privately(plan.device, plan.file_system, read_only=True) as root,
     ):
+        place = superblock_place(VolumeLayout.FILE, root, plan.device)
+        fd = open_direct(place)
+        try:
+            _refuse_extents(fd, len(pages), place)
+        finally:
+            os.close(fd)
         for number, entry in enumerate(entries):
             path = os.path.join(root, entry.name)
             fd = open_direct(path)

@@ -14,8 +14,8 @@ from blfs_mr.model import SharedFile, VolumeAccess
 from blfs_mr.volume.file_layout import flush
 
 FIRST_EXTENT = 1 << 20
-"""No shared file begins below: the superblock's pages stand there, and devices with large physical blocks or
-stripes want data aligned to a mebibyte."""
+"""No shared file begins below: the superblock's pages and the canary stand there, and devices with large
+physical blocks or stripes want data aligned to a mebibyte."""
 
 
 class RawVolume:

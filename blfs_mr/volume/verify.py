@@ -20,9 +20,9 @@ from blfs_mr.volume.superblock import Superblock, TableEntry
 
 
 def check_own_volume(
-    volume: VolumePlace, owner: WorkerName, count: int | None = None, size: int | None = None
+    volume: VolumePlace, owner: WorkerName | None, count: int | None = None, size: int | None = None
 ) -> tuple[Finding, ...]:
-    """What keeps worker ``owner`` from writing to ``volume``; empty when all is well.
+    """What keeps worker ``owner``, None for whoever it is, from writing to ``volume``; empty for nothing.
 
     ``count`` and ``size`` are what the configuration says of the shared files, None where it does not.
     """
@@ -50,8 +50,8 @@ def check_own_volume(
     return tuple(findings)
 
 
-def check_peer_volume(volume: VolumePlace, owner: WorkerName, serial: str = "") -> tuple[Finding, ...]:
-    """What keeps this host from reading ``volume`` of its peer ``owner``; empty when all is well.
+def check_peer_volume(volume: VolumePlace, owner: WorkerName | None, serial: str = "") -> tuple[Finding, ...]:
+    """What keeps this host from reading ``volume`` of its peer ``owner``, None for any; empty for nothing.
 
     ``serial`` is the serial number that its device must have, empty where any will do.
     """

@@ -1,0 +1,119 @@
+"""The canary: an area of a volume that holds no data, where a doctor may write while it is in service.
+
+It follows the table of shared files, in the same place (``docs/volumes.md``), and is written when the volume
+is formatted, so its blocks are as frozen as those of shared files. It has slots that are overwritten in turn,
+as shared files are reused, and one page on which a peer tries to write and must be refused. Bytes in and
+bytes out; no I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from xxhash import xxh3_64_intdigest, xxh3_128_digest, xxh3_128_hexdigest
+
+from blfs_mr.linux import PAGE
+from blfs_mr.model import VolumeId
+from blfs_mr.volume.superblock import pages_size
+
+SLOTS = 16
+"""Slots: so many rounds can be under way at once, and so often does each round overwrite an earlier one."""
+
+SLOT_SIZE = 4 * PAGE
+"""Bytes of a slot: several pages, so that a read that mixes two rounds shows."""
+
+TRIAL_AT = SLOTS * SLOT_SIZE
+"""Where the page for a peer's attempt to write is, from the start of the canary."""
+
+CANARY_SIZE = TRIAL_AT + PAGE
+
+FORMATTED = bytes(8).hex()
+"""The session of what was written at formatting."""
+
+_MAGIC = b"blfs-canary page"
+_PREFIX = Struct("<16sQ16s8sQQ")
+_CHECKED_FROM = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who wrote a slot, and when: a doctor's ``session`` (16 hex digits) and the number of its ``round``."""
+
+    volume: VolumeId
+    session: str
+    round: int
+
+
+def canary_offset(count: int) -> int:
+    """Where the canary of a volume of ``count`` shared files begins in its place."""
+    return pages_size(count)
+
+
+def reserved_size(count: int) -> int:
+    """Bytes of superblock, claim, table and canary together."""
+    return canary_offset(count) + CANARY_SIZE
+
+
+def slot_offset(count: int, round: int) -> int:
+    """Where the slot of a round begins in the place of a volume of ``count`` shared files."""
+    return canary_offset(count) + round % SLOTS * SLOT_SIZE
+
+
+def blank_canary(volume: VolumeId) -> bytes:
+    """The whole canary as formatting writes it."""
+    blank = Stamp(volume, FORMATTED, 0)
+    return b"".join(pack_slot(blank) for _ in range(SLOTS)) + _pack_page(blank, 0)
+
+
+def pack_slot(stamp: Stamp) -> bytes:
+    """The bytes of a slot in one round: no two rounds have a page in common."""
+    return b"".join(_pack_page(stamp, number) for number in range(SLOT_SIZE // PAGE))
+
+
+def digest_of(slot: bytes | memoryview) -> str:
+    """The digest that is published of a slot, 32 hex digits."""
+    return xxh3_128_hexdigest(slot)
+
+
+def is_canary_page(page: bytes | memoryview, volume: VolumeId) -> bool:
+    """Whether ``page`` is sound and of this volume's canary."""
+    found = _parse_page(page)
+    return found is not None and found[0].volume == volume
+
+
+def what_stands_in(slot: bytes | memoryview, expected: Stamp) -> str:
+    """Why a slot is not what ``expected`` wrote, in words; empty where it is."""
+    pages = [_parse_page(slot[at : at + PAGE]) for at in range(0, SLOT_SIZE, PAGE)]
+    if pages == [(expected, number) for number in range(len(pages))]:
+        return ""
+    if not any(slot):
+        return "zeros"
+    stamps = {page[0] for page in pages if page is not None}
+    if len(stamps) > 1:
+        return "a mixture of several rounds"
+    if [page and page[1] for page in pages] != list(range(SLOT_SIZE // PAGE)):
+        return "bytes that nobody wrote"
+    (found,) = stamps
+    if found.volume != expected.volume:
+        return f"the canary of volume {found.volume}"
+    if found.session != expected.session:
+        return "the bytes of before this examination"
+    return f"the bytes of {expected.round - found.round} rounds before"
+
+
+def _pack_page(stamp: Stamp, number: int) -> bytes:
+    identity = bytes.fromhex(stamp.volume), bytes.fromhex(stamp.session), stamp.round, number
+    page = bytearray(xxh3_128_digest(repr(identity).encode()) * (PAGE // 16))
+    _PREFIX.pack_into(page, 0, _MAGIC, 0, *identity)
+    _PREFIX.pack_into(page, 0, _MAGIC, xxh3_64_intdigest(memoryview(page)[_CHECKED_FROM:]), *identity)
+    return bytes(page)
+
+
+def _parse_page(page: bytes | memoryview) -> tuple[Stamp, int] | None:
+    if len(page) != PAGE:
+        return None
+    magic, checksum, volume, session, round, number = _PREFIX.unpack_from(page)
+    if magic != _MAGIC or checksum != xxh3_64_intdigest(memoryview(page)[_CHECKED_FROM:]):
+        return None
+    return Stamp(VolumeId(volume.hex()), session.hex(), round), number
