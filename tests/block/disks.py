@@ -106,7 +106,7 @@ def a_disk(folder: Path, kind: str, size: int | None = None) -> Iterator[Disk]:
     devices: list[str] = []
     try:
         while len(devices) < 2:
-            devices += [tool("losetup", "--find", "--show", "--direct-io=on", str(image))]
+            devices += [loop(image)]
         owner, peer = devices
         yield Disk(image, kind, owner, peer, str(mounts[0]), str(mounts[1]), _sectors(peer, _WRITTEN))
     finally:
@@ -115,8 +115,21 @@ def a_disk(folder: Path, kind: str, size: int | None = None) -> Iterator[Disk]:
             for found in reversed(read_mounts()):
                 if found.device == number:
                     unmount(found.point)
-            tool("blockdev", "--setrw", device)
-            tool("losetup", "--detach", device)
+            free(device)
+
+
+def loop(image: str | Path, *, direct: bool = True) -> str:
+    """A loop device over a file or another device, with a page cache of its own where not ``direct``."""
+    device = tool("losetup", "--find", "--show", f"--direct-io={'on' if direct else 'off'}", str(image))
+    # Read-only outlives what a loop device stood for before.
+    tool("blockdev", "--setrw", device)
+    return device
+
+
+def free(device: str) -> None:
+    """Detach a loop device."""
+    tool("blockdev", "--setrw", device)
+    tool("losetup", "--detach", device)
 
 
 def _sectors(device: str, field: int) -> int:

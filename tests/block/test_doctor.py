@@ -21,7 +21,7 @@ from blfs_mr.volume.layout import OwnedVolume
 from blfs_mr.volume.superblock import TableEntry, pack_superblock, pack_table, table_digest
 from blfs_mr.volume.superblock_pages import read_pages, read_superblock, write_pages
 from blfs_mr.volume.verify import verify_volume
-from tests.block.disks import FILES, Disk, a_disk, tool
+from tests.block.disks import FILES, Disk, a_disk, free, loop, tool
 from tests.unit.volume.test_conformance import read_run, write_run
 
 pytestmark = pytest.mark.root
@@ -93,13 +93,13 @@ def test_a_volume_in_service_is_not_disturbed(attached: Disk, owned: OwnedVolume
 def stale(raw: Disk) -> Iterator[Disk]:
     """A disk whose peer reads it through the page cache of another device, as a fileio target serves it."""
     raw.format()
-    device = tool("losetup", "--find", "--show", "--direct-io=off", raw.peer)
+    device = loop(raw.peer, direct=False)
     try:
         attach(raw.owner, "", AttachRole.OWNER)
         attach(device, "", AttachRole.PEER)
         yield Disk(raw.image, raw.kind, raw.owner, device, "", "", 0)
     finally:
-        tool("losetup", "--detach", device)
+        free(device)
 
 
 def test_a_path_with_a_cache_of_its_own_is_found(stale: Disk) -> None:
@@ -235,7 +235,7 @@ def test_a_side_that_is_left_alone_ends_with_the_reason(raw: Disk) -> None:
 
 def test_peers_examine_a_disk_at_the_same_time(raw: Disk) -> None:
     raw.format()
-    another = tool("losetup", "--find", "--show", "--direct-io=on", str(raw.image))
+    another = loop(raw.image)
     try:
         attach(raw.peer, "", AttachRole.PEER)
         attach(another, "", AttachRole.PEER)
@@ -246,4 +246,4 @@ def test_peers_examine_a_disk_at_the_same_time(raw: Disk) -> None:
             another: int(ROUNDS),
         }
     finally:
-        tool("losetup", "--detach", another)
+        free(another)
