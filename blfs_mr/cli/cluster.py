@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
+import uvloop
 
 from blfs_mr.cluster import operations
 from blfs_mr.cluster.fleet import Fleet, connected_fleet
 from blfs_mr.cluster.host.phases import Phase, steps_of
 from blfs_mr.cluster.importing import imported_config
 from blfs_mr.cluster.places import BUNDLE_FILE
-from blfs_mr.cluster.plan import HostPlan
-from blfs_mr.cluster.planning import host_plans
+from blfs_mr.cluster.plan import HostPlan, Roles
+from blfs_mr.cluster.planning import host_plans, host_roles
 from blfs_mr.cluster.reporting import Report
 from blfs_mr.cluster.setup import Setup, operator_chap
 from blfs_mr.cluster.ssh import SshAddress, SshPolicy
@@ -85,7 +85,7 @@ class _Session:
                 if errors:
                     raise ClusterError(_told("not all hosts can be reached", errors))
 
-        asyncio.run(connected())
+        uvloop.run(connected())
 
 
 _pass_session = click.make_pass_decorator(_Session)
@@ -108,12 +108,12 @@ def init(session: _Session, dry_run: bool) -> None:
     session.on_hosts(config, act)
 
 
-def _control(verb: Callable[[Fleet, Mapping[str, HostPlan], Report], Awaitable[None]]) -> Callable[..., None]:
+def _control(verb: Callable[[Fleet, Mapping[str, Roles], Report], Awaitable[None]]) -> Callable[..., None]:
     def command(session: _Session) -> None:
         config = session.config()
 
         async def act(fleet: Fleet) -> None:
-            await verb(fleet, _outlines(config), session.report)
+            await verb(fleet, host_roles(config.cluster), session.report)
             click.echo(session.report.summary(len(config.cluster.hosts)))
 
         session.on_hosts(config, act)
@@ -135,7 +135,7 @@ for _name, _verb in (
 def status(session: _Session) -> None:
     """Print what runs on each host. Fails where something that should run does not."""
     config = session.config()
-    plans = _outlines(config)
+    roles = host_roles(config.cluster)
 
     async def act(fleet: Fleet) -> None:
         found = await operations.status(fleet)
@@ -143,7 +143,7 @@ def status(session: _Session) -> None:
         for name, host in found.results.items():
             units = ", ".join(f"{unit.name.removeprefix('blfs-mr-')} {unit.active}" for unit in host.units)
             click.echo(f"{name}: {units or 'not set up'}")
-            if not host.is_running(plans[name]):
+            if not host.is_running(roles[name]):
                 down.append(name)
         found.check("asking")
         if down:

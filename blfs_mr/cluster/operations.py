@@ -17,7 +17,7 @@ from blfs_mr.cluster.places import (
     PROGRAMS,
     WORKER_UNIT,
 )
-from blfs_mr.cluster.plan import HostPlan
+from blfs_mr.cluster.plan import HostPlan, Roles
 from blfs_mr.cluster.reporting import Report
 from blfs_mr.cluster.setup import apply_phase
 from blfs_mr.cluster.ssh import SshHost
@@ -58,25 +58,25 @@ class HostStatus:
     units: tuple[UnitStatus, ...]
     program: str
 
-    def is_running(self, plan: HostPlan) -> bool:
+    def is_running(self, roles: Roles) -> bool:
         """Whether all that should run does."""
         active = {unit.name for unit in self.units if unit.active == "active"}
-        return active >= set(units_of(plan))
+        return active >= set(units_of(roles))
 
 
-async def start(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+async def start(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:
     """Start all daemons: the masters first, so that no worker waits for it. Raises ClusterError."""
-    await _control(fleet, plans, report, "start")
+    await _control(fleet, roles, report, "start")
 
 
-async def stop(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+async def stop(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:
     """Stop all daemons, the workers first. Volumes stay attached. Raises ClusterError."""
-    await _control(fleet, plans, report, "stop")
+    await _control(fleet, roles, report, "stop")
 
 
-async def restart(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+async def restart(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:
     """Restart all daemons, the master first: workers reconnect to it anyway. Raises ClusterError."""
-    await _control(fleet, plans, report, "restart")
+    await _control(fleet, roles, report, "restart")
 
 
 async def status(fleet: Fleet) -> Outcome[HostStatus]:
@@ -108,12 +108,12 @@ def parse_status(text: str) -> HostStatus:
     return HostStatus(tuple(sorted(units, key=lambda unit: unit.name)), program.strip())
 
 
-async def restart_outdated(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report) -> None:
+async def restart_outdated(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:
     """Restart the daemons that were started before their program or configuration was put there.
 
     The master comes first: workers reconnect to it anyway. Raises ClusterError.
     """
-    for names, unit in _order(plans):
+    for names, unit in _order(roles):
 
         async def act(host: SshHost, unit: str = unit) -> None:
             completed = await host.run(_RESTART_OUTDATED.replace("UNIT", unit))
@@ -159,15 +159,15 @@ async def _apply_where_installed(
     (await fleet.each(act, list(plans))).check(phase.value)
 
 
-def _order(plans: Mapping[str, HostPlan]) -> list[tuple[list[str], str]]:
+def _order(roles: Mapping[str, Roles]) -> list[tuple[list[str], str]]:
     """The daemons in the order in which they are started: hosts and unit."""
-    masters = [name for name, plan in plans.items() if plan.runs_master]
-    workers = [name for name, plan in plans.items() if plan.runs_worker]
+    masters = [name for name, role in roles.items() if role.runs_master]
+    workers = [name for name, role in roles.items() if role.runs_worker]
     return [(masters, MASTER_UNIT), (workers, WORKER_UNIT)]
 
 
-async def _control(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, verb: str) -> None:
-    order = _order(plans)
+async def _control(fleet: Fleet, roles: Mapping[str, Roles], report: Report, verb: str) -> None:
+    order = _order(roles)
     for names, unit in order if verb != "stop" else reversed(order):
 
         async def act(host: SshHost, unit: str = unit) -> None:

@@ -5,11 +5,30 @@ It holds secrets (CHAP passwords, keys in files), so it is never written to a lo
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from pydantic import Field
 
 from blfs_mr.config_values import Section
+
+
+class Roles(Protocol):
+    """What runs on a host."""
+
+    @property
+    def runs_master(self) -> bool: ...
+
+    @property
+    def runs_worker(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoles:
+    """The roles of a host that needs no plan."""
+
+    runs_master: bool
+    runs_worker: bool
 
 
 class Access(Section):

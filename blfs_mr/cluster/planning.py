@@ -20,7 +20,7 @@ from blfs_mr.cluster.places import (
     SECRET_FILE,
     mount_point,
 )
-from blfs_mr.cluster.plan import Access, Export, HostFile, HostPlan, Login, OwnVolume, PeerVolume
+from blfs_mr.cluster.plan import Access, Export, HostFile, HostPlan, HostRoles, Login, OwnVolume, PeerVolume
 from blfs_mr.config import Config
 from blfs_mr.errors import ConfigError
 from blfs_mr.inventory import ClusterSection, HostSection, WorkerHostSection
@@ -48,6 +48,14 @@ def shared_files(cluster: ClusterSection) -> Sequence[NamedFile]:
 def target_name(cluster: ClusterSection, worker: WorkerHostSection) -> str:
     """The iSCSI name of a worker's target."""
     return cluster.iscsi.target.replace("{address}", worker.data).replace("{name}", worker.name)
+
+
+def host_roles(cluster: ClusterSection) -> dict[str, HostRoles]:
+    """What runs on each host, by name."""
+    return {
+        host.name: HostRoles(host is cluster.master_section, isinstance(host, WorkerHostSection))
+        for host in cluster.hosts
+    }
 
 
 def host_plans(

@@ -171,7 +171,7 @@ def _digest(sources: Mapping[str, Mapping[str, Path]]) -> str:
 
 def _zipped(files: Mapping[str, Path]) -> bytes:
     packed, record = io.BytesIO(), []
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for inside, path in sorted(files.items()):
             entry = zipfile.ZipInfo(inside, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED

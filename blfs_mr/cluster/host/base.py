@@ -18,7 +18,7 @@ from blfs_mr.cluster.places import (
     VOLUMES_UNIT,
     WORKER_UNIT,
 )
-from blfs_mr.cluster.plan import HostFile, HostPlan
+from blfs_mr.cluster.plan import HostFile, HostPlan, Roles
 
 MODULES_FILE = "/etc/modules-load.d/blfs-mr.conf"
 
@@ -97,12 +97,12 @@ def modules_step(modules: Sequence[str]) -> Step:
     return Step("kernel modules", [f"install -m 0644 /dev/stdin {MODULES_FILE}", " ".join(load)], apply)
 
 
-def units_of(plan: HostPlan) -> list[str]:
-    """The units that this host runs, in the order in which they are started."""
+def units_of(roles: Roles) -> list[str]:
+    """The units that a host runs, in the order in which they are started."""
     units = [TARGET_UNIT]
-    if plan.runs_master:
+    if roles.runs_master:
         units.append(MASTER_UNIT)
-    if plan.runs_worker:
+    if roles.runs_worker:
         units += [VOLUMES_UNIT, WORKER_UNIT]
     return units
 

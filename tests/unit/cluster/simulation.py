@@ -183,12 +183,9 @@ class SimulatedCluster:
 
 @asynccontextmanager
 async def simulated_cluster(
-    folder: Path, count: int, *, latency: float = 0.0, cluster: str = "", hosts_known: bool = True
+    folder: Path, count: int, *, latency: float = 0.0, real_wheels: bool = False
 ) -> AsyncIterator[SimulatedCluster]:
-    """``count`` hosts node-1 … on loopback. ``cluster`` holds more keys of the section of that name."""
-    # What real wheels are like is another test's concern; these are quick to send.
-    (folder / "wheels").mkdir()
-    (folder / "wheels" / "blfs_mr-0-py3-none-any.whl").write_bytes(b"a wheel")
+    """``count`` hosts node-1 … on loopback, of which each answers after ``latency`` seconds."""
     key: asyncssh.SSHKey = made_key()
     path = written_key(key, folder)
     shells = {f"node-{number}": Shell(f"node-{number}") for number in range(1, count + 1)}
@@ -199,14 +196,17 @@ async def simulated_cluster(
             )
             for name, shell in shells.items()
         }
-        lines = [f'home = "{folder}/home"', "[cluster]", 'id = "lab"', f'wheels = "{folder}/wheels"']
-        lines += [cluster, "[cluster.ssh]"]
-        lines += [f'key = "{path}"', f'known_hosts = "{folder}/known_hosts"']
+        lines = [f'home = "{folder}/home"', "[cluster]", 'id = "lab"']
+        if not real_wheels:
+            # What real wheels are like is another test's concern; these are quick to send.
+            (folder / "wheels").mkdir()
+            (folder / "wheels" / "blfs_mr-0-py3-none-any.whl").write_bytes(b"a wheel")
+            lines.append(f'wheels = "{folder}/wheels"')
+        lines += ["[cluster.ssh]", f'key = "{path}"', f'known_hosts = "{folder}/known_hosts"']
         for number, (name, host) in enumerate(hosts.items(), start=1):
             lines += ["[[cluster.workers]]", f'name = "{name}"', 'address = "127.0.0.1"']
             lines += [f'data_address = "10.0.0.{number}"', f"ssh_port = {host.port}", 'device = "/dev/vdb"']
-            if hosts_known:
-                lines.append(f'host_key = "{host.fingerprint}"')
+            lines.append(f'host_key = "{host.fingerprint}"')
         config = folder / "config.toml"
         config.write_text("\n".join(lines) + "\n")
         yield SimulatedCluster(config, shells, hosts)
