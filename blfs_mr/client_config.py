@@ -43,10 +43,9 @@ def load_client_config(path: Path | None, environment: Mapping[str, str]) -> Cli
     for key, value in (("home", home), ("cluster.id", cluster), ("secret_file", secret)):
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key} = {value!r}; allowed: text")
-    user_home = environment.get("HOME") or os.path.expanduser("~")
     expanded = secret.replace("{home}", home)
     if expanded.startswith("~/"):
-        expanded = user_home + expanded[1:]
+        expanded = user_home(environment) + expanded[1:]
     return ClientConfig(str(cluster), Path(expanded))
 
 
@@ -71,6 +70,18 @@ def default_home(environment: Mapping[str, str]) -> str:
     # The base directory specification says to ignore relative paths in its variables.
     state = environment.get("XDG_STATE_HOME", "")
     return f"{state if state.startswith('/') else '~/.local/state'}/blfs-mr"
+
+
+def default_scratch(environment: Mapping[str, str]) -> str:
+    """Where an embedded cluster makes its folder unless it is told otherwise."""
+    # A relative TMPDIR is ignored, as relative paths in the base directories' variables are.
+    scratch = environment.get("TMPDIR", "")
+    return scratch if scratch.startswith("/") else "/tmp"
+
+
+def user_home(environment: Mapping[str, str]) -> str:
+    """What ``~`` stands for."""
+    return environment.get("HOME") or os.path.expanduser("~")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import difflib
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,9 +26,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from blfs_mr.client_config import DEFAULT_SECRET, config_path, default_home, read_toml
+from blfs_mr.client_config import (
+    DEFAULT_SECRET,
+    config_path,
+    default_home,
+    default_scratch,
+    read_toml,
+    user_home,
+)
 from blfs_mr.config_values import (
-    NAME,
     NAME_PATTERN,
     AbsolutePath,
     DeviceTemplate,
@@ -41,6 +46,7 @@ from blfs_mr.config_values import (
 )
 from blfs_mr.errors import ConfigError
 from blfs_mr.inventory import ClusterSection, inventory_mistakes
+from blfs_mr.worker_folders import WorkerFolders, worker_folders
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -201,19 +207,6 @@ class LoggingSection(Section):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFolders:
-    """Where one worker keeps its volume, its private scratch and the output partitions.
-
-    ``device`` is the volume's block device, empty for a directory volume.
-    """
-
-    volume: Path
-    device: str
-    scratch: Path
-    output: Path
-
-
 class Config(Section):
     """A whole configuration. :func:`load_config` knows the defaults of ``home`` and ``embedded.scratch``."""
 
@@ -235,19 +228,14 @@ class Config(Section):
 
     def worker_folders(self, name: str) -> WorkerFolders:
         """The folders of the worker ``name``. Raises ConfigError where that cannot be a worker's name."""
-        if not NAME.fullmatch(name):
-            raise ConfigError(
-                f"{name!r} cannot be a worker's name: allowed are 1 to 64 letters, digits, - and _"
-            )
-
-        def place(template: str) -> Path:
-            return Path(template.replace("{home}", str(self.home)).replace("{name}", name))
-
-        return WorkerFolders(
-            place(self.worker.volume),
-            (self.worker.device or "").replace("{name}", name),
-            place(self.worker.scratch),
-            place(self.worker.output),
+        worker = self.worker
+        return worker_folders(
+            self.home,
+            name,
+            volume=worker.volume,
+            device=worker.device,
+            scratch=worker.scratch,
+            output=worker.output,
         )
 
 
@@ -261,11 +249,12 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
     """
     path = config_path(path, environment)
     given = {} if path is None else read_toml(path)
-    home = environment.get("HOME") or os.path.expanduser("~")
     source = "the environment" if path is None else str(path)
     problems = inventory_mistakes(given.get("cluster"))
     try:
-        config = Config.model_validate(_with_computed_defaults(given, environment), context={"HOME": home})
+        config = Config.model_validate(
+            _with_computed_defaults(given, environment), context={"HOME": user_home(environment)}
+        )
         if not problems:
             return config
     except ValidationError as error:
@@ -274,12 +263,10 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
 
 
 def _with_computed_defaults(given: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    # A relative TMPDIR is ignored, as relative paths in the base directories' variables are.
-    scratch = environment.get("TMPDIR", "")
     completed = {"home": default_home(environment)} | given
     embedded = given.get("embedded", {})
     if isinstance(embedded, dict):
-        completed["embedded"] = {"scratch": scratch if scratch.startswith("/") else "/tmp"} | embedded
+        completed["embedded"] = {"scratch": default_scratch(environment)} | embedded
     return completed
 
 

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from blfs_mr.units import parse_duration, parse_size
+from blfs_mr.worker_folders import NAME
 
-# The name becomes a part of paths, of log lines and of the handshake.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NAME_PATTERN = f"^{NAME.pattern}$"
 
 

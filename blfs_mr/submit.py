@@ -1,11 +1,23 @@
 """``python -m blfs_mr.submit job.py INPUT... -o OUT``: run a job and wait for its end.
 
 With ``--master`` the job goes to running daemons; without it an embedded cluster is started for this one
-job, while this process reads the job file and looks at the input. Nothing here is asynchronous, so that it
-starts fast. This module is the command line; what it stands for is done in ``blfs_mr.submission``.
+job, while this process imports its modules, reads the job file and looks at the input. Nothing here is
+asynchronous, so that it starts fast. This module is the command line; what it stands for is done in
+``blfs_mr.submission``.
 """
 
 from __future__ import annotations
+
+import gc
+import sys
+
+if __name__ == "__main__":
+    # Before the other imports, which take as long as the embedded cluster does.
+    from blfs_mr.submission import supervisor
+
+    supervisor.begin(sys.argv[1:])
+    # What is imported lives as long as this process: no use in looking for garbage in it.
+    gc.disable()
 
 import signal
 from pathlib import Path
@@ -107,4 +119,6 @@ def submit(**options: object) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     console.run(submit, "python -m blfs_mr.submit")

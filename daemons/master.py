@@ -17,11 +17,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import TYPE_CHECKING
 
 from blfs_mr import linux
-from blfs_mr.config import Config, load_config
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.job import JobMachine
@@ -76,6 +74,9 @@ from blfs_mr.wire.messages.worker import (
 )
 from blfs_mr.wire.roles import Role
 from daemons.lifecycle import notify, run, set_up_logging
+
+if TYPE_CHECKING:
+    from blfs_mr.config import Config
 
 logger = logging.getLogger("blfs_mr.master")
 
@@ -398,17 +399,26 @@ async def serve(config: Config, listening: socket.socket | None = None) -> None:
         await listener.close()
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
-def main(path: Path | None) -> None:
+def main() -> None:
     """Run the master until it is told to stop."""
+    # An embedded cluster comes in by ``serve``, and pays neither for click nor for the models of a file.
+    import click
 
-    async def until_stopped() -> None:
-        config = load_config(path, os.environ)
-        set_up_logging(config.logging.level)
-        await serve(config)
+    from blfs_mr.config import load_config
 
-    sys.exit(run(until_stopped))
+    @click.command()
+    @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+    def command(path: Path | None) -> None:
+        """Run the master until it is told to stop."""
+
+        async def until_stopped() -> None:
+            config = load_config(path, os.environ)
+            set_up_logging(config.logging.level)
+            await serve(config)
+
+        sys.exit(run(until_stopped))
+
+    command()
 
 
 if __name__ == "__main__":

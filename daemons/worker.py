@@ -18,11 +18,9 @@ import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-
-import click
+from typing import TYPE_CHECKING
 
 from blfs_mr import linux
-from blfs_mr.config import Config, load_config
 from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, Short
 from blfs_mr.errors import (
     BlfsMrError,
@@ -73,6 +71,9 @@ from daemons.job import JobOnWorker, Report
 from daemons.lifecycle import notify, run, set_up_logging
 from daemons.peers import Peers
 from daemons.processes import Launcher, Spawner
+
+if TYPE_CHECKING:
+    from blfs_mr.config import Config
 
 logger = logging.getLogger("blfs_mr.worker")
 
@@ -441,18 +442,27 @@ async def _own_volume(config: Config, name: WorkerName) -> OwnedVolume:
             await asyncio.sleep(RECONNECT_FIRST)
 
 
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
-@click.option("--name", required=True, help="This worker's name.")
-def main(path: Path | None, name: str) -> None:
+def main() -> None:
     """Run one worker until it is told to stop."""
+    # An embedded cluster comes in by ``serve``, and pays neither for click nor for the models of a file.
+    import click
 
-    async def until_stopped() -> None:
-        config = load_config(path, os.environ)
-        set_up_logging(config.logging.level)
-        await serve(config, WorkerName(name))
+    from blfs_mr.config import load_config
 
-    sys.exit(run(until_stopped))
+    @click.command()
+    @click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
+    @click.option("--name", required=True, help="This worker's name.")
+    def command(path: Path | None, name: str) -> None:
+        """Run one worker until it is told to stop."""
+
+        async def until_stopped() -> None:
+            config = load_config(path, os.environ)
+            set_up_logging(config.logging.level)
+            await serve(config, WorkerName(name))
+
+        sys.exit(run(until_stopped))
+
+    command()
 
 
 if __name__ == "__main__":

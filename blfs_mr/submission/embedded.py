@@ -1,19 +1,16 @@
-"""The submitter's side of an embedded cluster: start its supervisor, know when it is there, let it go."""
+"""The submitter's side of an embedded cluster: say what it shall be like, wait for it, let it go."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blfs_mr.errors import ConfigError, InternalError
-
-LEAVE_DEADLINE = 15.0
-"""Seconds that the supervisor gets to stop everything; it kills what has not stopped after 5 s itself."""
+from blfs_mr.submission import supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +28,23 @@ class Ready:
 
 
 class EmbeddedCluster:
-    """A supervisor process whose life hangs on a pipe that only this process holds open.
-
-    It starts at once and in parallel to whatever the submitter does next; ``ready`` waits for it.
-    """
+    """It starts at once and in parallel to whatever the submitter does next; ``ready`` waits for it."""
 
     def __init__(self, config: Path | None, workers: int | None, slots: int | None) -> None:
-        options = {"--config": config, "--workers": workers, "--slots": slots}
-        given = [str(word) for option in options.items() if option[1] is not None for word in option]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "daemons.embedded", *given],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._process = supervisor.take()
         self._home: Path | None = None
+        options = {"config": config and str(config), "workers": workers, "slots": slots}
+        try:
+            os.write(self._process.stdin, json.dumps(options).encode() + b"\n")
+        except BrokenPipeError:
+            pass  # It is gone; ``ready`` says so.
 
     def ready(self) -> Ready:
         """Wait until the cluster accepts connections. Raises ConfigError with the supervisor's reason."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        with open(self._process.stdout, "rb", closefd=False) as file:
+            line = file.readline()
         if not line:
-            raise InternalError(
-                f"the embedded cluster did not start (exit code {self._process.wait()}); see above"
-            )
+            raise InternalError("the embedded cluster did not start; see above")
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
             raise ConfigError(said["error"])
@@ -62,15 +53,7 @@ class EmbeddedCluster:
 
     def close(self) -> None:
         """Let the cluster go; returns when its processes and files are gone."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(LEAVE_DEADLINE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        self._process.close()
         if self._home is not None:
             # Only if the supervisor itself was killed is there anything left.
             shutil.rmtree(self._home, ignore_errors=True)

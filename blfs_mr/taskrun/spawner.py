@@ -18,12 +18,15 @@ from typing import NoReturn
 from blfs_mr import linux
 from blfs_mr.taskrun.fork_server import ForkServer, die_with_parent
 from blfs_mr.taskrun.launcher import Launcher
+from blfs_mr.wire.codec import codec_for
 from blfs_mr.wire.messages.base import Message
+from blfs_mr.wire.messages.child import WorkerToChild
 from blfs_mr.wire.messages.launcher import (
     ForkLauncher,
     ForkLooker,
     ForkSpawner,
     SpawnerToWorker,
+    WorkerToLauncher,
     WorkerToSpawner,
 )
 
@@ -73,10 +76,13 @@ def spawn(sock: socket.socket, parent: int) -> NoReturn:
     linux.set_child_subreaper()
     # A terminal's Ctrl-C is for the submitter; the worker says when it is over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for vocabulary in (WorkerToSpawner, WorkerToLauncher, WorkerToChild):
+        codec_for(vocabulary).prepare()
     # What lives now lives as long as all children: keep the collector, and with it the copying of every
     # page that it would touch, away from it.
     gc.collect()
     gc.freeze()
+    gc.enable()
     Spawner(sock).serve()
 
 

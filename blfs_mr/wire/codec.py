@@ -60,6 +60,11 @@ class Codec:
         """Whether messages of this type may cross the link in this direction."""
         return message_type in self._allowed
 
+    def prepare(self) -> None:
+        """Build what decoding builds when it is first needed, in a process that forks others which decode."""
+        for message_type in self._allowed:
+            converter(message_type)
+
     def encode(self, envelope: Envelope) -> bytes:
         """The body of the frame that carries ``envelope``.
 

@@ -24,6 +24,11 @@ DEADLINE = 120.0
 """Seconds after which a measured command counts as hung; the slowest takes a few."""
 
 
+LEFT_OUT = frozenset({"BLFS_MR_CONFIG", "PYTHONDONTWRITEBYTECODE"})
+"""Variables that a measured command does not see. A configuration of the user would change what is measured;
+without bytecode every process would compile the modules of either side anew."""
+
+
 class CommandFailed(Exception):
     """A measured command that failed or hung: its time would mean nothing."""
 
@@ -50,12 +55,10 @@ def seconds_of(*commands: Command, deadline: float = DEADLINE) -> float:
 
 def start(command: Command, *, stdout: int, stderr: IO[Any]) -> subprocess.Popen[bytes]:
     """Start ``command`` in the repository, as the leader of a group that :func:`kill` can reach."""
-    # A configuration of the user's would change what is measured.
-    environment = {name: value for name, value in os.environ.items() if name != "BLFS_MR_CONFIG"}
     return subprocess.Popen(
         [str(word) for word in command],
         cwd=REPOSITORY,
-        env=environment,
+        env={name: value for name, value in os.environ.items() if name not in LEFT_OUT},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
