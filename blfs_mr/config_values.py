@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from blfs_mr.units import parse_duration, parse_size
-from blfs_mr.worker_folders import NAME
+from blfs_mr.worker_folders import NAME as NAME
 
 NAME_PATTERN = f"^{NAME.pattern}$"
 
