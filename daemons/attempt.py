@@ -199,7 +199,7 @@ class RunningAttempt:
         if now_at is not None and now_at != self._given.get(message.output):
             del self._given[message.output]
         else:
-            self._job.report(MapOutputLost(self.id, message.output, message.reason))
+            self._job.report(MapOutputLost(self.id, message.output, message.reason, message.corrupt))
 
     def _answer(self, message: WorkerToChild) -> None:
         if self._link is not None and self._waiting is not None:

@@ -215,7 +215,7 @@ class Master:
             told.shared_file_size,
             condition.shared_files_free,
             condition.hung,
-            "",
+            self._scheduler.blame.readers.get(name, ""),
         )
 
     def _describe_volume(self, owner: WorkerName) -> VolumeDescription:
@@ -225,7 +225,8 @@ class Master:
             for reader, problems in sorted(gaps.items())
             if owner in problems
         )
-        return VolumeDescription(owner, access.volume, access.layout, "", unreadable_by)
+        quarantined = self._scheduler.blame.volumes.get(owner, "")
+        return VolumeDescription(owner, access.volume, access.layout, quarantined, unreadable_by)
 
     def _report_progress(self) -> None:
         for job, progress in self._progress.items():
@@ -328,7 +329,7 @@ _EVENTS: dict[type, Callable[..., e.Event]] = {
     TaskFailed: lambda worker, message: e.AttemptFailed(message.attempt, message.failure),
     TaskRequeued: lambda worker, message: e.AttemptRequeued(message.attempt),
     MapOutputLost: lambda worker, message: e.MapOutputUnreadable(
-        message.reader, message.output, message.reason
+        message.reader, message.output, message.reason, message.corrupt
     ),
     PeerVolumesSeen: lambda worker, message: e.PeersSeen(worker, message.peers),
     PoolShort: lambda worker, message: e.PoolRanShort(worker),

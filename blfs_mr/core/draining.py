@@ -47,7 +47,14 @@ class Draining:
 
     def failed(self, event: e.DrainFailed) -> bool:
         """A worker could not make a copy; False if nobody wants it any more."""
-        return self._drains.answered(event.output, event.worker)
+        answered = self._drains.answered(event.output, event.worker)
+        return answered and self._drains.wants(event.output, event.worker)
+
+    def do_without(self, output: AttemptId) -> list[c.Command]:
+        """A copy that nobody wants any more could not be made: it may have been the last one awaited."""
+        if output not in self._drains:
+            return []
+        return self._give_away_if_complete(self._outputs.current[output.task.index])
 
     def retry(self, event: e.DrainFailed, most: int) -> list[c.Command]:
         """Have the worker try again; nothing when that was the ``most``-th failure."""
@@ -58,9 +65,12 @@ class Draining:
         """``output`` is to be made again."""
         self._drains.forget(output)
 
-    def lose(self, worker: WorkerName) -> tuple[list[MapOutput], list[MapOutput]]:
-        """``worker`` and its copies are gone; the outputs lost with them, and those to be started again."""
-        return self._drains.lose(worker, self._homes.vacate(worker))
+    def lose(self, worker: WorkerName, answers: bool) -> tuple[list[MapOutput], list[MapOutput]]:
+        """The copies of ``worker`` count no more: the outputs lost so, and those to be started again.
+
+        ``answers`` says whether it is there to answer what it was asked for.
+        """
+        return self._drains.lose(worker, self._homes.vacate(worker), answers)
 
     def start(self, outputs: Sequence[MapOutput]) -> list[c.Command]:
         """Have every home copy ``outputs``, as far as that is not under way."""
@@ -70,7 +80,7 @@ class Draining:
         if not homes:
             # Nobody is there to copy anything. Should the pool still be short when somebody is, it says so.
             for output in outputs:
-                self._drains.forget(output.attempt)
+                self._drains.stall(output.attempt)
             return []
         commands = [command for worker in sorted(homes) for command in self._let_read(worker)]
         for output in outputs:

@@ -22,7 +22,8 @@ class _Drain:
     """One map output that is copied, or was.
 
     ``awaited`` counts the answers that each worker owes. One may be asked again while it is busy still, and
-    an answer does not say which of the two requests it is for: it has everything when it owes none.
+    an answer does not say which of the two requests it is for: it has everything when it owes none. A drain
+    is ``stalled`` while nobody is there to make copies.
     """
 
     output: MapOutput
@@ -30,6 +31,7 @@ class _Drain:
     awaited: Counter[WorkerName] = field(default_factory=Counter)
     failures: int = 0
     complete: bool = False
+    stalled: bool = False
 
 
 class Drains:
@@ -40,11 +42,13 @@ class Drains:
 
     def __contains__(self, output: AttemptId) -> bool:
         """Whether ``output`` is being drained, or was."""
-        return output in self._drains
+        drain = self._drains.get(output)
+        return drain is not None and not drain.stalled
 
     def start(self, output: MapOutput, homes: Mapping[WorkerName, Set[int]]) -> Wanted:
         """Have every home copy ``output``, as far as it does not already; returns what is to be asked for."""
         drain = self._drains.setdefault(output.attempt, _Drain(output))
+        drain.stalled = False
         wanted: Wanted = []
         for worker, partitions in sorted(homes.items()):
             copies = drain.copies.setdefault(worker, set())
@@ -75,7 +79,7 @@ class Drains:
     def completed(self, output: AttemptId) -> bool:
         """Whether every home has its copy, said once: the shared files are to be given away for it."""
         drain = self._drains[output]
-        if drain.complete or drain.awaited.total():
+        if drain.complete or drain.stalled or drain.awaited.total():
             return False
         drain.complete = True
         return True
@@ -83,14 +87,28 @@ class Drains:
     def under_way(self, output: AttemptId) -> bool:
         """Whether copies of ``output`` are being made."""
         drain = self._drains.get(output)
-        return drain is not None and not drain.complete
+        return drain is not None and not drain.complete and not drain.stalled
+
+    def stall(self, output: AttemptId) -> None:
+        """Nobody is there to copy ``output``. What was asked for may still be answered."""
+        if output in self._drains:
+            self._drains[output].stalled = True
 
     def forget(self, output: AttemptId) -> None:
-        """``output`` was lost, or nobody is there to copy it."""
+        """``output`` was lost."""
         self._drains.pop(output, None)
 
-    def lose(self, worker: WorkerName, unfinished: Set[int]) -> tuple[list[MapOutput], list[MapOutput]]:
-        """``worker`` and its copies are gone; ``unfinished`` are the partitions that have no result yet.
+    def wants(self, output: AttemptId, worker: WorkerName) -> bool:
+        """Whether ``worker`` is to have a copy of ``output``."""
+        drain = self._drains.get(output)
+        return drain is not None and worker in drain.copies
+
+    def lose(
+        self, worker: WorkerName, unfinished: Set[int], answers: bool
+    ) -> tuple[list[MapOutput], list[MapOutput]]:
+        """The copies of ``worker`` count no more; ``unfinished`` are the partitions that have no result yet.
+
+        ``answers`` says whether it is there to answer what it was asked for.
 
         Returns the outputs of which nothing else is left for some of these, which are forgotten, and those
         that have to be started again, with the homes as they are then.
@@ -99,7 +117,8 @@ class Drains:
         again: list[MapOutput] = []
         for drain in list(self._drains.values()):
             copies = drain.copies.pop(worker, set())
-            del drain.awaited[worker]
+            if not answers:
+                del drain.awaited[worker]
             if not drain.complete:
                 again.append(drain.output)
             elif copies & unfinished:

@@ -106,11 +106,12 @@ class AttemptRequeued:
 
 @dataclass(frozen=True, slots=True)
 class MapOutputUnreadable:
-    """A reduce attempt could not read, or not verify, a map output."""
+    """A reduce attempt could not read a map output, or could not verify it if it is ``corrupt``."""
 
     reader: AttemptId
     output: AttemptId
     reason: str
+    corrupt: bool
 
 
 @dataclass(frozen=True, slots=True)

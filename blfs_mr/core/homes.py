@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from blfs_mr.core.placement import PendingTasks
 from blfs_mr.core.states import TaskState
@@ -15,15 +15,19 @@ class Homes:
     """The homes of a job's reduce tasks. A task has none before the first drain, or if its worker is lost."""
 
     def __init__(
-        self, reduces: Sequence[TaskMachine], pending: PendingTasks, alive: Collection[WorkerName]
+        self,
+        reduces: Sequence[TaskMachine],
+        pending: PendingTasks,
+        able: Callable[[], Collection[WorkerName]],
     ) -> None:
-        """``pending`` are those of ``reduces`` that wait for a slot. All three are ever current."""
-        self._reduces, self._pending, self._alive = reduces, pending, alive
+        """``pending`` are those of ``reduces`` that wait for a slot, both ever current; ``able`` gives the
+        workers that reduce tasks can go to now."""
+        self._reduces, self._pending, self._able = reduces, pending, able
 
     def settle(self) -> dict[WorkerName, set[int]]:
-        """Every unfinished task gets a live home: where it runs, else where the fewest are.
+        """Every unfinished task gets a home: where it runs, else where the fewest are.
 
-        Returns the partitions by home; nothing while no worker is alive.
+        Returns the partitions by home; nothing while no worker is able.
         """
         homes: dict[WorkerName, set[int]] = {}
         homeless: list[TaskMachine] = []
@@ -35,7 +39,7 @@ class Homes:
                 homeless.append(task)
             else:
                 homes.setdefault(task.home, set()).add(task.id.index)
-        placed = Counter({worker: len(homes.get(worker, ())) for worker in self._alive})
+        placed = Counter({worker: len(homes.get(worker, ())) for worker in self._able()})
         if not placed:
             return {}
         for task in homeless:

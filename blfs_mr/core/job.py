@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import assert_never
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.draining import Draining
+from blfs_mr.core.eligible import Eligible
 from blfs_mr.core.homes import Homes
 from blfs_mr.core.map_outputs import MapOutputs
-from blfs_mr.core.placement import PendingTasks, candidates, is_stranded
+from blfs_mr.core.placement import PendingTasks, Tiers, candidates, is_stranded
 from blfs_mr.core.reconciliation import Reconciliation
 from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, advance
 from blfs_mr.core.task import Attempt, TaskMachine
@@ -45,7 +45,6 @@ JobEvent = (
     | e.OutputCommitted
     | e.AttemptFailed
     | e.AttemptRequeued
-    | e.MapOutputUnreadable
     | e.MapOutputDrained
     | e.DrainFailed
     | e.WorkerLost
@@ -60,12 +59,12 @@ class JobMachine:
         job: JobId,
         spec: JobSpec,
         splits: Sequence[InputSplit],
-        alive: Collection[WorkerName],
+        eligible: Eligible,
         now: float,
     ) -> None:
-        """``alive`` is the scheduler's own, ever current collection of live workers."""
+        """``eligible`` is the scheduler's own, ever current."""
         self.id, self.spec, self.submitted_at = job, spec, now
-        self._alive = alive
+        self._eligible, self._alive = eligible, eligible.alive
         self.state = JobState.MAPPING
         self.story: list[str] = []
         self.maps = [TaskMachine(TaskId(job, TaskKind.MAP, i), split) for i, split in enumerate(splits)]
@@ -80,9 +79,12 @@ class JobMachine:
         self.outputs = MapOutputs()
         self.parts: dict[int, OutputPart] = {}
         self.running_on = Counter[WorkerName]()
+        self._running: dict[TaskKind, Counter[WorkerName]] = {kind: Counter() for kind in TaskKind}
+        self._slots_changed = 0
+        self._tiers_of: dict[TaskKind, tuple[object, Tiers]] = {}
         self._granted: dict[AttemptId, e.OutputWritten] = {}
         self._records = Reconciliation(len(self.maps))
-        homes = Homes(self.reduces, self.pending_reduces, alive)
+        homes = Homes(self.reduces, self.pending_reduces, self._reducers)
         self._draining = Draining(self.outputs, homes, self._let_read, self._release)
         self._counters_of: dict[TaskId, Counters] = {}
         self._attempts_failed = 0
@@ -132,8 +134,31 @@ class JobMachine:
 
     def next_task(self, worker: WorkerName) -> TaskMachine | None:
         """The task that ``worker`` should run next. Reduces wait until no map waits for a slot."""
-        pending = self.pending_maps or self.pending_reduces
-        return pending.next_for(worker, self._alive)
+        if self.pending_maps:
+            return self.pending_maps.next_for(worker, self._tiers(TaskKind.MAP))
+        return self.pending_reduces.next_for(worker, self._tiers(TaskKind.REDUCE))
+
+    def _tiers(self, kind: TaskKind) -> Tiers:
+        """Who may run tasks of that kind now."""
+        if self._eligible.all_are:
+            return (self._alive,)
+        # Asked for every worker with a free slot, and the same for all.
+        key = (self._eligible.version, self.outputs.version, self._slots_changed)
+        if self._tiers_of.get(kind, (None,))[0] != key:
+            used = self._used()
+            if kind is TaskKind.REDUCE:
+                tiers: Tiers = self._eligible.reducers(used)
+            else:
+                tiers = self._eligible.mappers(used, set(+self._running[TaskKind.REDUCE]))
+            self._tiers_of[kind] = key, tiers
+        return self._tiers_of[kind][1]
+
+    def _reducers(self) -> Collection[WorkerName]:
+        return next((tier for tier in self._tiers(TaskKind.REDUCE) if tier), ())
+
+    def _used(self) -> set[WorkerName]:
+        """Whose volumes hold, or will hold, map outputs that reducers are to read."""
+        return self.outputs.owners() | set(+self._running[TaskKind.MAP])
 
     def holds(self, output: AttemptId) -> bool:
         """Whether readers of this job may still need the shared files of ``output``."""
@@ -153,23 +178,42 @@ class JobMachine:
         if any(a.worker not in short for task in self.maps for a in task.active_attempts()):
             return True
         if self.state is JobState.MAPPING:
-            return any(
-                candidates(task, self._alive) & set(slots_on) - set(short) for task in self.pending_maps
-            )
+            tiers = self._tiers(TaskKind.MAP)
+            return any(candidates(task, tiers) & set(slots_on) - set(short) for task in self.pending_maps)
         if any(task.active_attempts() for task in self.reduces):
             return True
-        return any(candidates(task, self._alive) & set(slots_on) for task in self.pending_reduces)
+        tiers = self._tiers(TaskKind.REDUCE)
+        return any(candidates(task, tiers) & set(slots_on) for task in self.pending_reduces)
 
     def stranded(self) -> Iterator[TaskMachine]:
-        """The pending tasks that no live worker can run."""
-        waiting = chain(self.pending_maps, self.pending_reduces)
-        return (task for task in waiting if is_stranded(task, self._alive))
+        """The pending tasks that may go to no worker."""
+        for pending, kind in ((self.pending_maps, TaskKind.MAP), (self.pending_reduces, TaskKind.REDUCE)):
+            tiers = self._tiers(kind)
+            yield from (task for task in pending if is_stranded(task, tiers))
+
+    def why_stranded(self, task: TaskMachine, seconds: float) -> str:
+        """Why ``task`` could go to no worker for so long."""
+        within = f"within {seconds:g} s"
+        holders = task.holders
+        if not any(worker in self._alive for worker in holders or self._alive):
+            if task.split is None or not holders:
+                return f"no worker is left; none came {within}"
+            held = f"no worker holds the input of {task.id}, {task.split.path}"
+            return f"{held}: {', '.join(holders)} did not come back {within}"
+        if task.split is None:
+            wanted, owners = "could read all map outputs", self._used()
+        else:
+            wanted, owners = "had a volume that reducers can read", self._used().union(holders or self._alive)
+        told = "; ".join(filter(None, map(self._eligible.why_not, sorted(owners))))
+        return f"no worker that {task.id} may go to {wanted} {within}: {told}"
 
     def start(self, task: TaskMachine, worker: WorkerName) -> list[c.Command]:
         """A new attempt of ``task`` on ``worker``."""
         self._pending(task).remove(task)
         attempt = task.start(worker)
         self.running_on[worker] += 1
+        self._running[task.id.kind][worker] += 1
+        self._slots_changed += 1
         if task.split is not None:
             return [*self._prepare(worker), c.LaunchMap(worker, attempt.id, task.split)]
         return [*self._let_read(worker), c.LaunchReduce(worker, attempt.id)]
@@ -207,8 +251,6 @@ class JobMachine:
                 return self._draining.copied(event)
             case e.DrainFailed():
                 return self._drain_failed(event, now)
-            case e.MapOutputUnreadable():
-                attempt_id = event.reader
             case e.MapOutputWritten():
                 attempt_id = event.output.attempt
             case _:
@@ -231,8 +273,6 @@ class JobMachine:
                 return self._attempt_failed(task, attempt, event.failure, now)
             case e.AttemptRequeued():
                 return self._attempt_requeued(task, attempt)
-            case e.MapOutputUnreadable():
-                return self._map_output_unreadable(attempt, event, now)
             case _:
                 assert_never(event)
 
@@ -261,7 +301,7 @@ class JobMachine:
 
     def _drain_failed(self, event: e.DrainFailed, now: float) -> list[c.Command]:
         if not self._draining.failed(event):
-            return []
+            return self._draining.do_without(event.output)
         why = f"{event.worker} cannot drain it: {event.failure.summary}"
         if event.failure.kind is FailureKind.DATA:
             return self._lose_output(event.output, Failure(FailureKind.STORAGE, why), now)
@@ -272,8 +312,8 @@ class JobMachine:
         return self.fail(replace(event.failure, summary=f"{event.output}: {why}"), now)
 
     def _lose_home(self, worker: WorkerName) -> list[c.Command]:
-        """``worker`` is gone, and with it what it had drained: maps run again whose files were given away."""
-        lost, again = self._draining.lose(worker)
+        """What ``worker`` had drained counts no more: maps run again whose files were given away."""
+        lost, again = self._draining.lose(worker, worker in self._alive)
         for output in lost:
             task = self.maps[output.attempt.task.index]
             self.outputs.lose(output.attempt)
@@ -293,7 +333,7 @@ class JobMachine:
             raise InvalidTransition(str(attempt.id), attempt.state.value, told, tuple(task.story))
         if not task.report(attempt, AttemptStep.OUTPUT_PUBLISHED):
             return [] if self.holds(attempt.id) else [c.ReleaseMapOutput(attempt.worker, attempt.id)]
-        self.running_on[attempt.worker] -= 1
+        self._free_slot(attempt)
         task.succeed(attempt)
         replaced = self.outputs.publish(event.output)
         self._records.publish(event.output)
@@ -308,14 +348,93 @@ class JobMachine:
             self._step(JobStep.MAPS_DONE)
         return [*commands, self.progress]
 
-    def _map_output_unreadable(
-        self, reader: Attempt, event: e.MapOutputUnreadable, now: float
-    ) -> list[c.Command]:
-        """Run the map again, unless that is under way already, or nobody waits for what the reader wanted."""
-        if not reader.active or not self.outputs.is_current(event.output):
+    def run_again(self, event: e.MapOutputUnreadable, now: float) -> list[c.Command]:
+        """Run the map again whose output could not be read, unless that is under way already."""
+        if self.over or not self.outputs.is_current(event.output):
             return []
         why = f"its output cannot be read by {event.reader}: {event.reason}"
         return self._lose_output(event.output, Failure(FailureKind.STORAGE, why), now)
+
+    def is_read_by(self, reader: AttemptId) -> bool:
+        """Whether the reduce attempt is under way still."""
+        task = self._task(reader.task)
+        attempt = task.attempt(reader.number) if task else None
+        return not self.over and attempt is not None and attempt.active
+
+    def volume_of(self, event: e.MapOutputUnreadable) -> WorkerName | None:
+        """On whose volume an output lies that could not be read; None where that is nobody's matter now.
+
+        It is not, when the map runs again already, when the reader was given up, or when a copy was read.
+        """
+        if not self.is_read_by(event.reader) or not self.outputs.needs_files(event.output):
+            return None
+        return self.outputs.current[event.output.task.index].worker
+
+    def can_do_without(self, reader: WorkerName) -> bool:
+        """Whether another worker than ``reader`` can read all volumes in use."""
+        return bool(set(self._tiers(TaskKind.REDUCE)[0]) - {reader})
+
+    def move_reduces(self, reader: WorkerName, why: str) -> list[c.Command]:
+        """The reduce attempts on ``reader`` go to others, uncounted, unless nobody else could run them."""
+        if self.over or not self.can_do_without(reader):
+            return []
+        failure = Failure(FailureKind.STORAGE, f"moved away from {reader}: {why}")
+        commands: list[c.Command] = []
+        for task in self.reduces:
+            for attempt in task.active_attempts():
+                # One that was granted its commit has read all that it needs.
+                if attempt.worker == reader and task.home is None and attempt.id not in self._granted:
+                    commands += self._take_back(task, attempt, failure)
+        return commands
+
+    def abandon_volume(self, owner: WorkerName, why: str, now: float) -> list[c.Command]:
+        """What lies on the volume of ``owner``, or is being written there, is made again elsewhere."""
+        failure = Failure(FailureKind.STORAGE, f"the volume of {owner} is quarantined: {why}")
+        commands: list[c.Command] = []
+        for task in self.maps:
+            for attempt in task.active_attempts():
+                if attempt.worker == owner:
+                    commands += self._take_back(task, attempt, failure)
+        return commands + self._lose_outputs(self.outputs.on(owner), failure, now)
+
+    def relocate(self, now: float) -> list[c.Command]:
+        """Of a job that is stranded: make again what those who should reduce cannot read.
+
+        First come homes that cannot read what is left to be read: the copies that were drained there are
+        given up. Then come volumes, as far as their maps can be run where the outputs will be read.
+        """
+        able = set(self._reducers())
+        homes = {task.home for task in self.pending_reduces if task.home is not None}
+        if blind := homes - able:
+            return [command for home in sorted(blind) for command in self._lose_home(home)]
+        readers, owners = self._eligible.agreed()
+        unread = [
+            output
+            for owner in sorted(self.outputs.owners() & self._eligible.unread_by(readers))
+            for output in self.outputs.on(owner)
+            if candidates(self.maps[output.attempt.task.index], (owners,))
+        ]
+        failure = Failure(FailureKind.STORAGE, "its output cannot be read where the reduce tasks can run")
+        return self._lose_outputs(unread, failure, now)
+
+    def _lose_outputs(self, outputs: Sequence[MapOutput], failure: Failure, now: float) -> list[c.Command]:
+        commands: list[c.Command] = []
+        for output in outputs:
+            if not self.over:
+                commands += self._lose_output(output.attempt, failure, now)
+        return commands
+
+    def _take_back(self, task: TaskMachine, attempt: Attempt, failure: Failure) -> list[c.Command]:
+        """End an attempt that is not to blame, and let the task be tried elsewhere."""
+        task.report(attempt, AttemptStep.FENCED)
+        self._free_slot(attempt)
+        task.retry(None)
+        task.failed_on.add(attempt.worker)
+        self._pending(task).add(task)
+        return [
+            c.AbortAttempt(attempt.worker, attempt.id),
+            c.ReportAttemptFailed(attempt.id, attempt.worker, failure, will_retry=True),
+        ]
 
     def _lose_output(self, output: AttemptId, failure: Failure, now: float) -> list[c.Command]:
         """A current map output cannot be read: its map runs again."""
@@ -348,7 +467,7 @@ class JobMachine:
     ) -> list[c.Command]:
         if not task.report(attempt, AttemptStep.COMMITTED):
             return []
-        self.running_on[attempt.worker] -= 1
+        self._free_slot(attempt)
         task.succeed(attempt)
         self.parts[task.id.index] = event.part
         granted = self._granted.pop(attempt.id)
@@ -368,7 +487,7 @@ class JobMachine:
     ) -> list[c.Command]:
         if not task.report(attempt, AttemptStep.FAILED):
             return []
-        self.running_on[attempt.worker] -= 1
+        self._free_slot(attempt)
         self._attempts_failed += 1
         task.retry(attempt.worker)
         if failure.kind is FailureKind.POOL:
@@ -380,7 +499,7 @@ class JobMachine:
 
     def _attempt_requeued(self, task: TaskMachine, attempt: Attempt) -> list[c.Command]:
         if task.report(attempt, AttemptStep.FENCED):
-            self.running_on[attempt.worker] -= 1
+            self._free_slot(attempt)
             task.retry(None)
             self._pending(task).add(task)
         return []
@@ -398,7 +517,7 @@ class JobMachine:
                 if attempt.worker != event.worker:
                     continue
                 task.report(attempt, AttemptStep.FENCED)
-                self.running_on[attempt.worker] -= 1
+                self._free_slot(attempt)
                 self._attempts_failed += 1
                 task.retry(event.worker)
                 if self._exhausted(task, failure):
@@ -409,7 +528,8 @@ class JobMachine:
 
     def _exhausted(self, task: TaskMachine, failure: Failure) -> bool:
         """Whether another attempt is pointless. Volumes differ: each one may turn out to be large enough."""
-        if failure.kind is FailureKind.POOL and not candidates(task, self._alive) - task.too_large_for:
+        tiers = self._tiers(task.id.kind)
+        if failure.kind is FailureKind.POOL and not candidates(task, tiers) - task.too_large_for:
             return True
         return task.failures >= self.spec.settings.max_attempts
 
@@ -441,6 +561,8 @@ class JobMachine:
                 if attempt.worker in self._alive:
                     commands.append(c.AbortAttempt(attempt.worker, attempt.id))
         self.running_on.clear()
+        for running in self._running.values():
+            running.clear()
         # A worker that came back keeps the map outputs it was told to, even if it got no task again. One that
         # is gone now learns at its next registration that none of them is needed.
         left = sorted(worker for worker in self._ever_prepared if worker in self._alive)
@@ -459,6 +581,11 @@ class JobMachine:
         return commands
 
     # ------------------------------------------------------------ small things
+
+    def _free_slot(self, attempt: Attempt) -> None:
+        self.running_on[attempt.worker] -= 1
+        self._running[attempt.id.task.kind][attempt.worker] -= 1
+        self._slots_changed += 1
 
     def _release(self, outputs: Iterable[MapOutput]) -> list[c.Command]:
         """Nobody needs the shared files of ``outputs``. A worker that is gone learns it when it is back."""

@@ -17,12 +17,14 @@ class MapOutputs:
         self._lost: dict[int, MapOutput] = {}
         # By the owner of the volume, as that is how they are asked for: of a thousand workers one is short.
         self._holding: dict[WorkerName, dict[AttemptId, MapOutput]] = {}
+        self.version = 0
 
     def __len__(self) -> int:
         return len(self.current)
 
     def publish(self, output: MapOutput) -> MapOutput | None:
         """``output`` is what readers read from now on; returns what it replaces, if that has files."""
+        self.version += 1
         index = output.attempt.task.index
         self.current[index] = output
         if output.files:
@@ -46,6 +48,10 @@ class MapOutputs:
         """The current outputs that hold shared files of ``owner``'s volume."""
         return [output for output in self._holding.get(owner, {}).values() if self.is_current(output.attempt)]
 
+    def owners(self) -> set[WorkerName]:
+        """Whose volumes hold current outputs."""
+        return {owner for owner in self._holding if self.on(owner)}
+
     def occupy(self, owner: WorkerName) -> bool:
         """Whether any output, current or lost, holds shared files of ``owner``'s volume."""
         return bool(self._holding.get(owner))
@@ -60,6 +66,7 @@ class MapOutputs:
 
     def lose(self, output: AttemptId) -> MapOutput:
         """The current ``output`` is to be made again."""
+        self.version += 1
         lost = self.current.pop(output.task.index)
         if self._is_held(lost):
             self._lost[output.task.index] = lost
@@ -67,6 +74,7 @@ class MapOutputs:
 
     def give_away(self, output: MapOutput) -> None:
         """The shared files of ``output`` are free."""
+        self.version += 1
         self._holding.get(output.worker, {}).pop(output.attempt, None)
 
     def give_away_lost(self, owner: WorkerName) -> list[MapOutput]:

@@ -7,11 +7,15 @@ goes to the worker with the fewest assigned tasks. A task that failed somewhere 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from blfs_mr.core.task import TaskMachine
 from blfs_mr.model import WorkerName
+
+Tiers = Sequence[Collection[WorkerName]]
+"""The workers that may run tasks of a kind, in the order of preference: those of a later tier run a task that
+nobody of an earlier one can."""
 
 Queue = OrderedDict[int, TaskMachine]
 """Tasks by index; in order, with removal from the middle and insertion at the front in constant time."""
@@ -49,11 +53,11 @@ class PendingTasks:
         for queue in self._queues(task):
             del queue[task.id.index]
 
-    def next_for(self, worker: WorkerName, alive: Collection[WorkerName]) -> TaskMachine | None:
+    def next_for(self, worker: WorkerName, tiers: Tiers) -> TaskMachine | None:
         """The oldest task for ``worker``: of those whose input only some hold first, then of the others."""
         for queue in (self._by_holder.get(worker), self._anywhere):
             for task in (queue or {}).values():
-                if not should_avoid(task, worker, alive):
+                if worker in _tier_of(task, tiers) and not should_avoid(task, worker, tiers):
                     return task
         return None
 
@@ -63,18 +67,26 @@ class PendingTasks:
         return [self._by_holder.setdefault(holder, OrderedDict()) for holder in task.holders]
 
 
-def candidates(task: TaskMachine, alive: Collection[WorkerName]) -> set[WorkerName]:
-    """The live workers that could run ``task`` at all."""
+def candidates(task: TaskMachine, tiers: Tiers) -> set[WorkerName]:
+    """The workers that ``task`` may go to."""
+    tier = _tier_of(task, tiers)
+    return {worker for worker in task.holders if worker in tier} if task.holders else set(tier)
+
+
+def is_stranded(task: TaskMachine, tiers: Tiers) -> bool:
+    """Whether there is no worker that ``task`` may go to. Asked of every pending task: nothing is built."""
+    return not _tier_of(task, tiers)
+
+
+def should_avoid(task: TaskMachine, worker: WorkerName, tiers: Tiers) -> bool:
+    """Whether ``task`` failed on ``worker`` while there is one to go to that it has not failed on."""
+    return worker in task.failed_on and bool(candidates(task, tiers) - task.failed_on)
+
+
+def _tier_of(task: TaskMachine, tiers: Tiers) -> Collection[WorkerName]:
+    """The first tier with a worker that can run ``task``; nobody, where none has any."""
     holders = task.holders
-    return {worker for worker in holders if worker in alive} if holders else set(alive)
-
-
-def is_stranded(task: TaskMachine, alive: Collection[WorkerName]) -> bool:
-    """Whether no live worker could run ``task``. Asked of every pending task, so nothing is built."""
-    holders = task.holders
-    return not any(worker in alive for worker in holders) if holders else not alive
-
-
-def should_avoid(task: TaskMachine, worker: WorkerName, alive: Collection[WorkerName]) -> bool:
-    """Whether ``task`` failed on ``worker`` while there is a live worker it has not failed on."""
-    return worker in task.failed_on and bool(candidates(task, alive) - task.failed_on)
+    for tier in tiers:
+        if any(worker in tier for worker in holders) if holders else tier:
+            return tier
+    return ()

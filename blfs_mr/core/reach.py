@@ -29,6 +29,7 @@ class Reach:
         self._told: dict[WorkerName, _Told] = {}
         self._present: set[WorkerName] = set()
         self._gaps: dict[WorkerName, dict[WorkerName, str]] = {}
+        self.version = 0
 
     @property
     def gaps(self) -> Mapping[WorkerName, Mapping[WorkerName, str]]:
@@ -37,6 +38,7 @@ class Reach:
 
     def joined(self, worker: WorkerName, host: str, volume: VolumeId, peers: Iterable[SeenVolume]) -> None:
         """A worker has registered."""
+        self.version += 1
         self._told[worker] = _Told(host, volume, {seen.owner: seen for seen in peers})
         self._present.add(worker)
         self._look(self._present, [worker])
@@ -44,6 +46,7 @@ class Reach:
 
     def left(self, worker: WorkerName) -> None:
         """A worker is gone; its volume may not be."""
+        self.version += 1
         self._present.discard(worker)
         self._gaps.pop(worker, None)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
+from blfs_mr.core.blame import Blame, Verdict
+from blfs_mr.core.eligible import Eligible
 from blfs_mr.core.job import JobEvent, JobMachine
 from blfs_mr.core.reach import Reach
 from blfs_mr.core.task import TaskMachine
@@ -20,6 +22,15 @@ from blfs_mr.model import AttemptId, Failure, FailureKind, JobId, TaskId, Worker
 STANDSTILL = 2.0
 """Seconds without any news from a pool that is short before a job that may not drain is failed for it. The
 pool's word may cross what just freed a file, and the map that publishes next may be the job's last."""
+
+SECOND_THOUGHTS = 1.0
+"""Seconds between a read that failed and the map that is run again for it. A host that cannot read anything,
+or a volume that nobody can read, shows within that, and then something else is to be done. A block that was
+read and is not sound leaves no such doubt."""
+
+RELOCATES = 5.0
+"""Seconds that tasks of a job wait for somebody who can read all its volumes, before maps are run again to
+that end. Readers come back sooner than that from a worker's restart."""
 
 
 @dataclass(slots=True)
@@ -36,7 +47,9 @@ class Scheduler:
     def __init__(self, no_worker_deadline: float) -> None:
         self.workers: dict[WorkerName, Worker] = {}
         self.jobs: dict[JobId, JobMachine] = {}
-        self.reach = Reach()
+        self.reach, self.blame = Reach(), Blame()
+        self._eligible = Eligible(self.workers.keys(), self.reach, self.blame)
+        self._suspected: list[tuple[float, e.MapOutputUnreadable]] = []
         self._no_worker_deadline = no_worker_deadline
         self._stranded_since: dict[TaskId, float] = {}
         self._short_since: dict[WorkerName, float] = {}
@@ -63,9 +76,7 @@ class Scheduler:
                 self._short_since.pop(event.worker, None)
                 commands = [cmd for job in list(self.jobs.values()) for cmd in job.handle(event, now)]
             case e.JobSubmitted():
-                self.jobs[event.job] = JobMachine(
-                    event.job, event.spec, event.splits, self.workers.keys(), now
-                )
+                self.jobs[event.job] = JobMachine(event.job, event.spec, event.splits, self._eligible, now)
                 commands = []
             case e.JobCancelled():
                 job = self.jobs.get(event.job)
@@ -75,8 +86,12 @@ class Scheduler:
             case e.MapOutputDrained() | e.DrainFailed():
                 job = self.jobs.get(event.output.task.job)
                 commands = job.handle(event, now) if job else []
+            case e.MapOutputUnreadable():
+                commands = self._unreadable(event, now, reporter)
             case e.TimePassed():
-                commands = self._fail_stranded_jobs(now) + self._relieve_pools(now)
+                self.blame.pass_time(now)
+                commands = self._think_again(now)
+                commands += self._look_at_stranded_jobs(now) + self._relieve_pools(now)
             case _:
                 commands = self._report(event, now, reporter)
         self._note_changed_pools(event, commands, now)
@@ -88,6 +103,7 @@ class Scheduler:
     def _worker_joined(self, event: e.WorkerJoined) -> list[c.Command]:
         self.workers[event.worker] = Worker(event.worker, event.slots)
         self.reach.joined(event.worker, event.host, event.volume, event.peers)
+        self.blame.joined(event.worker)
         live = tuple(output for output in event.held if output.task.job in self.jobs and self._holds(output))
         return [c.AcceptWorker(event.worker, live)]
 
@@ -101,6 +117,53 @@ class Scheduler:
         if job is None or (reporter is not None and job.worker_of(subject) != reporter):
             return []
         return job.handle(event, now)
+
+    def _unreadable(
+        self, event: e.MapOutputUnreadable, now: float, reporter: WorkerName | None
+    ) -> list[c.Command]:
+        """A reader has failed: is it itself to blame, the volume, or this output?"""
+        job = self.jobs.get(event.reader.task.job)
+        if job is None:
+            return []
+        reader, owner = job.worker_of(event.reader), job.volume_of(event)
+        if reader is None or (reporter is not None and reader != reporter):
+            return []
+        if owner is None:
+            return job.run_again(event, now) if job.is_read_by(event.reader) else []
+        if (problem := self.reach.problem(reader, owner)) and job.can_do_without(reader):
+            return job.move_reduces(reader, problem)
+        match self.blame.failed(reader, owner, event.reason, now):
+            case Verdict.VOLUME:
+                return [
+                    command
+                    for owner, why in self.blame.volumes.items()
+                    for each in list(self.jobs.values())
+                    for command in each.abandon_volume(owner, why, now)
+                ]
+            case Verdict.READER:
+                why = self.blame.readers[reader]
+                moved = [x for each in self.jobs.values() for x in each.move_reduces(reader, why)]
+                if job.can_do_without(reader):
+                    return moved
+        if event.corrupt:
+            return job.run_again(event, now)
+        self._suspected.append((now + SECOND_THOUGHTS, event))
+        return []
+
+    def _think_again(self, now: float) -> list[c.Command]:
+        """Run maps again whose outputs could not be read, where nothing else was found to blame."""
+        due = [event for at, event in self._suspected if at <= now]
+        self._suspected = [(at, event) for at, event in self._suspected if at > now]
+        commands: list[c.Command] = []
+        for event in due:
+            job = self.jobs.get(event.reader.task.job)
+            reader = job.worker_of(event.reader) if job is not None else None
+            if job is None or reader is None:
+                continue
+            # One that was given up since has left the question to the next reader, if there is another.
+            if job.is_read_by(event.reader) or not job.can_do_without(reader):
+                commands += job.run_again(event, now)
+        return commands
 
     def _pool_ran_short(self, event: e.PoolRanShort, now: float) -> list[c.Command]:
         if event.worker not in self.workers:
@@ -119,7 +182,7 @@ class Scheduler:
         commands: list[c.Command] = []
         for worker, since in list(self._short_since.items()):
             commands += self._relieve(worker)
-            holders = self._holders(worker)
+            holders = [job for job in self._holders(worker) if not job.spec.settings.draining]
             if holders and now - since >= STANDSTILL and self._moving().isdisjoint(job.id for job in holders):
                 reason = holders[-1].why_the_pool_is_too_small(worker)
                 commands += holders[-1].fail(Failure(FailureKind.POOL, reason), now)
@@ -164,27 +227,23 @@ class Scheduler:
                 for worker in [w for w in self._short_since if ended.occupies(w)]:
                     del self._short_since[worker]
 
-    def _fail_stranded_jobs(self, now: float) -> list[c.Command]:
-        """Fail jobs with a task that no live worker could run for the whole deadline."""
+    def _look_at_stranded_jobs(self, now: float) -> list[c.Command]:
+        """Help jobs with a task that may go to no worker, and fail them after the whole deadline."""
         before, self._stranded_since = self._stranded_since, {}
         commands: list[c.Command] = []
         for job in self.jobs.values():
-            overdue: TaskMachine | None = None
+            first: TaskMachine | None = None
+            longest = 0.0
             for task in job.stranded():
                 since = self._stranded_since[task.id] = before.get(task.id, now)
-                if now - since >= self._no_worker_deadline:
-                    overdue = overdue or task
-            if overdue is not None:
-                failure = Failure(FailureKind.WORKER_LOST, self._why_stranded(overdue))
-                commands += job.fail(failure, now)
+                if first is None or now - since > longest:
+                    first, longest = task, now - since
+            if first is not None and longest >= self._no_worker_deadline:
+                why = job.why_stranded(first, self._no_worker_deadline)
+                commands += job.fail(Failure(FailureKind.WORKER_LOST, why), now)
+            elif first is not None and longest >= RELOCATES and self.workers:
+                commands += job.relocate(now)
         return commands
-
-    def _why_stranded(self, task: TaskMachine) -> str:
-        deadline = f"within {self._no_worker_deadline:g} s"
-        if task.split is None or not task.split.holders:
-            return f"no worker is left; none came {deadline}"
-        holders, path = ", ".join(task.split.holders), task.split.path
-        return f"no worker holds the input of {task.id}, {path}: {holders} did not come back {deadline}"
 
     # ------------------------------------------------------------ slots
 

@@ -112,7 +112,7 @@ def take_all(task: RunReduceTask, link: BlockingLink, source: SegmentSource) -> 
         for taken in source.take(outputs):
             attempt = taken.output.attempt
             if taken.failure:
-                link.send(MapOutputLost(task.attempt, attempt, taken.failure))
+                link.send(MapOutputLost(task.attempt, attempt, taken.failure, taken.corrupt))
             else:
                 consumed[attempt.task.index] = ConsumedMapOutput(attempt, taken.records)
     return tuple(consumed[index] for index in sorted(consumed))

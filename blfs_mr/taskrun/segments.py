@@ -34,16 +34,24 @@ LARGEST_SMALL = 1 << 20
 
 
 class MapOutputUnreadable(Exception):
-    """A map output could not be read, or not verified; its message is the reason."""
+    """A map output could not be read, or could not be verified if it is ``corrupt``; its message is why."""
+
+    def __init__(self, reason: str, corrupt: bool) -> None:
+        super().__init__(reason)
+        self.corrupt = corrupt
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of one map output: the ``records`` its index promises, or why nothing of it was taken."""
+    """What came of one map output: the ``records`` its index promises, or why nothing of it was taken.
+
+    It is ``corrupt`` where its bytes were read and are not what was published.
+    """
 
     output: MapOutput
     records: int = 0
     failure: str = ""
+    corrupt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class SegmentSource:
             for run in runs:
                 if run.scratch is not None:
                     run.scratch.discard()
-            return Taken(output, failure=str(error))
+            return Taken(output, failure=str(error), corrupt=error.corrupt)
         records = 0
         for run in runs:
             self.bytes_read += run.size
@@ -198,4 +206,5 @@ def unreadable() -> Iterator[None]:
     try:
         yield
     except (CorruptData, VolumeError, OSError) as error:
-        raise MapOutputUnreadable(f"{type(error).__name__}: {error}") from error
+        corrupt = isinstance(error, CorruptData)
+        raise MapOutputUnreadable(f"{type(error).__name__}: {error}", corrupt) from error

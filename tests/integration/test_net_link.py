@@ -53,7 +53,7 @@ def granted(generation: int) -> LeaseGranted:
 
 
 def lost(number: int, size: int = 0) -> MapOutputLost:
-    return MapOutputLost(attempt(), attempt(number), "x" * size)
+    return MapOutputLost(attempt(), attempt(number), "x" * size, False)
 
 
 def framed(vocabulary: types.UnionType, envelope: Envelope) -> bytes:

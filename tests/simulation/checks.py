@@ -103,6 +103,16 @@ class Checks:
         if isinstance(command, c.LaunchMap):
             holders = command.split.holders
             assert not holders or command.worker in holders, f"{attempt} is not where its split is"
+            assert command.worker not in self._world.scheduler.blame.volumes, "it would write to a bad volume"
+        else:
+            self._readable(attempt, command.worker)
+
+    def _readable(self, attempt: AttemptId, worker: WorkerName) -> None:
+        """A reduce attempt starts only where all that it is to read can be read, by what the worker says."""
+        job = self._world.scheduler.jobs.get(attempt.task.job)
+        for owner in job.outputs.owners() if job is not None else ():
+            problem = self._world.scheduler.reach.problem(worker, owner)
+            assert not problem, f"{attempt} on {worker} cannot read the volume of {owner}: {problem}"
 
     def _grant(self, attempt: AttemptId) -> None:
         assert attempt.task not in self._granted, f"two commits of {attempt.task} at a time"

@@ -4,8 +4,9 @@ The world is a heap of things that will happen. Each happening tells the schedul
 commands that come back to simulated workers, whose reactions are happenings again. Links are as real ones
 are: in order, and gone for good when the worker is, so a report can be lost but not overtaken. Beyond that
 the world is unkind: workers die and come back (with or without their volume), attempts fail, outputs turn
-out unreadable, and reports of attempts long given up arrive, some twice. Shared files come from the real
-lease pool, too few of them in many worlds, so that map outputs are drained, which fails now and then.
+out unreadable, for a while hosts cannot read anything or volumes be read by nobody, and reports of attempts
+long given up arrive, some twice. Shared files come from the real lease pool, too few of them in many worlds,
+so that map outputs are drained, which fails now and then.
 
 ``Checks`` sees each event and command pass and knows what must never be.
 """
@@ -35,6 +36,7 @@ from blfs_mr.model import (
     MapOutput,
     OutputPart,
     PublishedFile,
+    SeenVolume,
     SharedFile,
     TaskKind,
     VolumeId,
@@ -52,7 +54,8 @@ LONGEST_LIFE = 100_000.0
 
 @dataclass(frozen=True)
 class Size:
-    """How large a world is, and how unkind: probabilities per attempt, and mean seconds between deaths."""
+    """How large a world is, and how unkind: probabilities per attempt, and mean seconds between deaths
+    and between readers or volumes that fail; of these workers tell with a probability of their own."""
 
     workers: int
     jobs: int
@@ -70,6 +73,8 @@ class Size:
     files_per_map: int = 2
     drain_fails: float = 0.03
     may_drain: float = 1.0
+    seconds_between_blindness: float = 1e9
+    blindness_told: float = 0.5
 
 
 @dataclass
@@ -93,6 +98,7 @@ class SimulatedWorker:
     running: set[AttemptId] = field(default_factory=set)
     consumed: dict[AttemptId, dict[int, MapOutput]] = field(default_factory=dict)
     asked: set[AttemptId] = field(default_factory=set)
+    blind: set[WorkerName] = field(default_factory=set)
     said_before: list[e.Event] = field(default_factory=list)
 
 
@@ -123,6 +129,7 @@ class World:
         for number in range(self.size.jobs):
             self.after(self.chance.uniform(0, 20), self._submitter(JobId(f"{number:016x}")))
         self.after(self._next_death(), self._kill_somebody)
+        self.after(self._next_blindness(), self._blind_somebody)
         self.after(1, self._tick)
         while len(self.ended) < self.size.jobs:
             self.now, _, happen = heapq.heappop(self._agenda)
@@ -197,6 +204,47 @@ class World:
             self.after(self.chance.uniform(0.1, 20), self._starter(worker))
         self.after(self._next_death(), self._kill_somebody)
 
+    def _next_blindness(self) -> float:
+        return self.chance.expovariate(1 / self.size.seconds_between_blindness)
+
+    def _blind_somebody(self) -> None:
+        """A worker cannot read others' volumes for a while, or nobody can read that of one."""
+        one, others = self._one_and_others()
+        pairs = [(one, other) for other in others]
+        if self.chance.random() < 0.5:
+            pairs = [(other, one) for other in others]
+        told = self.chance.random() < self.size.blindness_told
+        for reader, owner in pairs:
+            reader.blind.add(owner.name)
+
+        def heal() -> None:
+            for reader, owner in pairs:
+                reader.blind.discard(owner.name)
+            self._tell_sights({reader.name for reader, _ in pairs} if told else set())
+
+        self._tell_sights({reader.name for reader, _ in pairs} if told else set())
+        self.after(self.chance.uniform(1, 100), heal)
+        self.after(self._next_blindness(), self._blind_somebody)
+
+    def _one_and_others(self) -> tuple[SimulatedWorker, list[SimulatedWorker]]:
+        workers = list(self.workers.values())
+        one = workers.pop(self.chance.randrange(len(workers)))
+        return one, workers
+
+    def _tell_sights(self, readers: set[WorkerName]) -> None:
+        for name in sorted(readers):
+            if self.workers[name].up:
+                self.tell(e.PeersSeen(name, self._sights(self.workers[name])))
+
+    def _sights(self, worker: SimulatedWorker) -> tuple[SeenVolume, ...]:
+        return tuple(
+            SeenVolume(owner, VolumeId(""), "EIO")
+            if owner in worker.blind
+            else SeenVolume(owner, VolumeId(owner))
+            for owner in self.workers
+            if owner != worker.name
+        )
+
     def _new_pool(self, worker: SimulatedWorker) -> LeasePool:
         """The pool as a worker that starts finds it: what was published is taken."""
         files = [SharedFile(VolumeId(worker.name), f"shared-{i}", 0, 4096) for i in range(self.size.pool)]
@@ -209,7 +257,8 @@ class World:
         def start() -> None:
             worker.up = True
             held = tuple(sorted(worker.held))
-            self.tell(e.WorkerJoined(worker.name, worker.slots, held, "host", VolumeId(worker.name), ()))
+            sights = self._sights(worker) if self.chance.random() < self.size.blindness_told else ()
+            self.tell(e.WorkerJoined(worker.name, worker.slots, held, "host", VolumeId(worker.name), sights))
 
         return start
 
@@ -369,6 +418,8 @@ class World:
         if command.output not in self.workers[output.worker].held:
             self.checks.missing(command.output)
             event = e.DrainFailed(worker.name, command.output, Failure(FailureKind.DATA, "gone"))
+        elif output.worker in worker.blind:
+            event = e.DrainFailed(worker.name, command.output, Failure(FailureKind.DATA, "EIO"))
         elif self.chance.random() < self.size.drain_fails:
             kind = self.chance.choice((FailureKind.DATA, FailureKind.PROCESS))
             event = e.DrainFailed(worker.name, command.output, Failure(kind, "by a test"))
@@ -404,8 +455,11 @@ class World:
                 there = output.attempt in self.workers[output.worker].held or not output.files
                 if not there:
                     self.checks.missing(output.attempt)
-            if not there or self.chance.random() < self.size.output_unreadable:
-                self.say(worker, e.MapOutputUnreadable(attempt, output.attempt, "EIO"))
+            copied = attempt.task.index in worker.copies.get(output.attempt, ())
+            blind = not copied and bool(output.files) and output.worker in worker.blind
+            corrupt = self.chance.random() < self.size.output_unreadable
+            if not there or blind or corrupt:
+                self.say(worker, e.MapOutputUnreadable(attempt, output.attempt, "EIO", corrupt))
                 if attempt not in worker.running:
                     return
             else:

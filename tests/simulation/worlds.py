@@ -45,6 +45,30 @@ SIZES = (
     Size(
         workers=3, jobs=2, maps=16, reduces=6, pool=2, drain_fails=0.2, volume_survives=0.5, max_attempts=60
     ),
+    # Hosts that cannot read anything, and volumes that nobody can read.
+    Size(
+        workers=4,
+        jobs=3,
+        maps=16,
+        reduces=6,
+        seconds_between_deaths=1e9,
+        seconds_between_blindness=15,
+        output_unreadable=0,
+        attempt_fails=0,
+        max_attempts=40,
+    ),
+    Size(workers=6, jobs=4, maps=20, reduces=8, seconds_between_blindness=5, max_attempts=60),
+    Size(
+        workers=4,
+        jobs=3,
+        maps=24,
+        reduces=8,
+        pool=3,
+        files_per_map=3,
+        seconds_between_deaths=30,
+        seconds_between_blindness=10,
+        max_attempts=60,
+    ),
     Size(workers=30, jobs=6, maps=60, reduces=20, seconds_between_deaths=1, volume_survives=0.5),
 )
 LARGE = Size(

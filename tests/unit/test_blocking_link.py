@@ -92,7 +92,7 @@ def test_a_reply_of_another_type_than_expected_is_refused(ends: tuple[BlockingLi
 
 def test_a_message_of_another_link_is_refused(ends: tuple[BlockingLink, socket.socket]) -> None:
     link, worker = ends
-    say(worker, MapOutputLost(ATTEMPT, ATTEMPT, ""), vocabulary=WorkerToMaster)
+    say(worker, MapOutputLost(ATTEMPT, ATTEMPT, "", False), vocabulary=WorkerToMaster)
     with pytest.raises(MalformedMessage, match="unknown message 'MapOutputLost'"):
         link.receive()
 

@@ -47,8 +47,9 @@ class TaskFailed(Message):
 
 @dataclass(frozen=True, slots=True)
 class MapOutputLost(Message):
-    """A reduce attempt could not read, or not verify, a map output."""
+    """A reduce attempt could not read a map output, or could not verify it if it is ``corrupt``."""
 
     reader: AttemptId
     output: AttemptId
     reason: str
+    corrupt: bool

@@ -125,8 +125,8 @@ class Hands:
     def requeued(self, attempt: AttemptId) -> list[c.Command]:
         return self.tell(e.AttemptRequeued(attempt))
 
-    def unreadable(self, reader: AttemptId, output: AttemptId) -> list[c.Command]:
-        return self.tell(e.MapOutputUnreadable(reader, output, "EIO"))
+    def unreadable(self, reader: AttemptId, output: AttemptId, corrupt: bool = True) -> list[c.Command]:
+        return self.tell(e.MapOutputUnreadable(reader, output, "EIO", corrupt))
 
     def pool_short(self, worker: str) -> list[c.Command]:
         return self.tell(e.PoolRanShort(WorkerName(worker)), worker)

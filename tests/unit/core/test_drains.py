@@ -44,13 +44,13 @@ def test_answers_that_nobody_waits_for_are_none():
 
 def test_a_home_is_asked_only_for_what_it_does_not_copy_yet():
     drains = started(a={0}, b={1})
-    assert drains.lose(B, {0, 1}) == ([], [OUTPUT])
+    assert drains.lose(B, {0, 1}, answers=False) == ([], [OUTPUT])
     assert drains.start(OUTPUT, {A: {0, 1}, C: {2}}) == [(A, (1,)), (C, (2,))]
 
 
 def test_a_home_that_was_asked_twice_has_everything_after_two_answers():
     drains = started(a={0}, b={1})
-    drains.lose(B, {0, 1})
+    drains.lose(B, {0, 1}, answers=False)
     drains.start(OUTPUT, {A: {0, 1}})
     drains.answered(ID, A)
     assert not drains.completed(ID), "this may be the answer to the first request"
@@ -61,7 +61,7 @@ def test_a_home_that_was_asked_twice_has_everything_after_two_answers():
 def test_a_lost_workers_answer_is_not_waited_for():
     drains = started(a={0}, b={1})
     drains.answered(ID, A)
-    drains.lose(B, {0})
+    drains.lose(B, {0}, answers=False)
     assert drains.start(OUTPUT, {A: {0}}) == []
     assert drains.completed(ID), "what it was to copy has a result already"
 
@@ -71,8 +71,8 @@ def test_a_lost_worker_takes_outputs_with_it_of_which_only_copies_were_left():
     for worker in (A, B):
         drains.answered(ID, worker)
     assert drains.completed(ID)
-    assert drains.lose(A, {1}) == ([], []), "partition 0 has a result"
-    assert drains.lose(B, {1}) == ([OUTPUT], [])
+    assert drains.lose(A, {1}, answers=False) == ([], []), "partition 0 has a result"
+    assert drains.lose(B, {1}, answers=False) == ([OUTPUT], [])
     assert ID not in drains
 
 

@@ -26,36 +26,36 @@ def pending(*tasks: TaskMachine) -> PendingTasks:
 
 def test_the_oldest_task_goes_first():
     queue = pending(task(4), task(2), task(9))
-    assert queue.next_for(A, {A}).id.index == 4
+    assert queue.next_for(A, [{A}]).id.index == 4
     assert [each.id.index for each in queue] == [4, 2, 9]
 
 
 def test_a_task_goes_only_to_holders_of_its_split():
     queue = pending(task(0, A, B))
-    assert queue.next_for(C, {A, B, C}) is None
-    assert queue.next_for(A, {A, B, C}) is queue.next_for(B, {A, B, C}) is not None
+    assert queue.next_for(C, [{A, B, C}]) is None
+    assert queue.next_for(A, [{A, B, C}]) is queue.next_for(B, [{A, B, C}]) is not None
 
 
 def test_a_holder_prefers_what_only_holders_can_run():
     queue = pending(task(0), task(1, A))
-    assert queue.next_for(A, {A, B}).id.index == 1
-    assert queue.next_for(B, {A, B}).id.index == 0
+    assert queue.next_for(A, [{A, B}]).id.index == 1
+    assert queue.next_for(B, [{A, B}]).id.index == 0
 
 
 def test_a_removed_task_stands_in_no_queue():
     first, second = task(0, A, B), task(1)
     queue = pending(first, second)
     queue.remove(first)
-    assert queue.next_for(A, {A}) is queue.next_for(B, {B}) is second
+    assert queue.next_for(A, [{A}]) is queue.next_for(B, [{B}]) is second
     queue.remove(second)
     assert not queue
-    assert queue.next_for(A, {A}) is None
+    assert queue.next_for(A, [{A}]) is None
 
 
 def test_a_task_is_offered_past_an_avoided_one():
     queue = pending(task(0, failed_on=frozenset({A})), task(1))
-    assert queue.next_for(A, {A, B}).id.index == 1
-    assert queue.next_for(B, {A, B}).id.index == 0
+    assert queue.next_for(A, [{A, B}]).id.index == 1
+    assert queue.next_for(B, [{A, B}]).id.index == 0
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_task_is_offered_past_an_avoided_one():
 def test_a_worker_is_avoided_after_a_failure_while_another_could_run_the_task(
     holders, failed_on, alive, worker, avoid
 ):
-    assert should_avoid(task(0, *holders, failed_on=frozenset(failed_on)), worker, alive) is avoid
+    assert should_avoid(task(0, *holders, failed_on=frozenset(failed_on)), worker, [alive]) is avoid
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,17 @@ def test_a_worker_is_avoided_after_a_failure_while_another_could_run_the_task(
     [((), {A, B}, {A, B}), ((), set(), set()), ((A, B), {B, C}, {B}), ((A,), {B}, set())],
 )
 def test_candidates_are_the_live_holders_and_without_any_a_task_is_stranded(holders, alive, expected):
-    assert candidates(task(0, *holders), alive) == expected
-    assert is_stranded(task(0, *holders), alive) is (not expected)
+    assert candidates(task(0, *holders), [alive]) == expected
+    assert is_stranded(task(0, *holders), [alive]) is (not expected)
+
+
+TIERS = [{A}, {A, B}]
+
+
+@pytest.mark.parametrize(
+    ("holders", "expected"), [((), {A}), ((A, B), {A}), ((B,), {B}), ((B, C), {B}), ((C,), set())]
+)
+def test_a_later_tier_runs_only_what_nobody_of_an_earlier_one_can(holders, expected):
+    queue = pending(task(0, *holders))
+    assert candidates(task(0, *holders), TIERS) == expected
+    assert {worker for worker in (A, B, C) if queue.next_for(worker, TIERS)} == expected

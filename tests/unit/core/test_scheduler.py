@@ -86,7 +86,7 @@ def test_a_lost_map_output_gets_a_slot_beyond_those_that_its_readers_hold(two_wo
     assert list(two_workers.launches(two_workers.last)) == [two_workers.map(0, 2)]
     assert [two_workers.scheduler.running_on(w) for w in ("a", "b")] in ([2, 1], [1, 2])
     # One extra per worker, and only one.
-    two_workers.unreadable(two_workers.reduce(0), two_workers.map(1))
+    two_workers.unreadable(two_workers.reduce(1), two_workers.map(1))
     assert [two_workers.scheduler.running_on(w) for w in ("a", "b")] == [2, 2]
 
 
@@ -280,7 +280,7 @@ def test_reports_of_attempts_that_never_were_are_ignored(hands, attempt):
             e.AttemptLaunched(attempt),
             e.MapOutputWritten(output, {}),
             e.AttemptRequeued(attempt),
-            e.MapOutputUnreadable(attempt, hands.map(0), "EIO"),
+            e.MapOutputUnreadable(attempt, hands.map(0), "EIO", True),
         ):
             assert hands.tell(event, reporter=reporter) == []
 
