@@ -10,6 +10,7 @@ import click
 import uvloop
 
 from blfs_mr.cluster import operations
+from blfs_mr.cluster.doctor import ROUNDS, examine_volumes
 from blfs_mr.cluster.fleet import Fleet, connected_fleet
 from blfs_mr.cluster.host.phases import Phase, steps_of
 from blfs_mr.cluster.importing import imported_config
@@ -102,8 +103,9 @@ def init(session: _Session, dry_run: bool) -> None:
         return
 
     async def act(fleet: Fleet) -> None:
-        await Setup(config, fleet, session.report).run()
-        click.echo(session.report.summary(len(config.cluster.hosts)))
+        plans = await Setup(config, fleet, session.report).run()
+        await examine_volumes(fleet, plans, session.report, ROUNDS)
+        click.echo(session.report.summary(len(plans)))
 
     session.on_hosts(config, act)
 
@@ -150,6 +152,22 @@ def status(session: _Session) -> None:
             raise ClusterError(f"not everything runs on {', '.join(down)}: `blfs-mr cluster start`")
 
     session.on_hosts(config, act, tolerate=True)
+
+
+@cluster_family.command
+@click.option("--rounds", type=click.IntRange(1, 10_000_000), default=ROUNDS, show_default=True)
+@_pass_session
+def doctor(session: _Session, rounds: int) -> None:
+    """Examine the path of every volume, from its owner to all of its peers, with a live canary.
+
+    Jobs may run meanwhile. Fails where a line of the consistency contract is broken.
+    """
+    config = session.config()
+
+    async def act(fleet: Fleet) -> None:
+        await examine_volumes(fleet, _outlines(config), session.report, rounds)
+
+    session.on_hosts(config, act)
 
 
 @cluster_family.command

@@ -12,7 +12,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,9 +100,8 @@ class SshHost:
         HostTooSlow after ``deadline`` seconds (the command is killed where the host still listens),
         LoginRefused where sudo refuses, HostUnreachable when the connection ends.
         """
-        text = command if isinstance(command, str) else shlex.join(command)
-        if as_root and self.address.user != "root":
-            text = f"sudo -n -- sh -c {shlex.quote(text)}"
+        plain = command if isinstance(command, str) else shlex.join(command)
+        text = self._as_root(command) if as_root else plain
         seconds = deadline if deadline is not None else self.policy.command_deadline
         self.round_trips += 1
         try:
@@ -138,6 +137,21 @@ class SshHost:
         except (asyncssh.Error, ConnectionError) as error:
             raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
 
+    @asynccontextmanager
+    async def conversation(self, command: str | Sequence[str]) -> AsyncIterator[Conversation]:
+        """``command`` running as root for as long as the context lasts, to talk to it in lines."""
+        self.round_trips += 1
+        try:
+            async with self.connection.create_process(self._as_root(command), encoding=None) as process:
+                yield Conversation(process.stdin, process.stdout)
+                process.terminate()
+        except (asyncssh.Error, OSError) as error:
+            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+
+    def _as_root(self, command: str | Sequence[str]) -> str:
+        text = command if isinstance(command, str) else shlex.join(command)
+        return text if self.address.user == "root" else f"sudo -n -- sh -c {shlex.quote(text)}"
+
     async def _run(self, text: str, input: bytes, tell: Callable[[str], None] | None) -> Completed:
         async with self.connection.create_process(text, encoding=None) as process:
             output, error, _ = await asyncio.gather(
@@ -155,6 +169,27 @@ class SshHost:
                 f"{self.address}: sudo refuses: {completed.reason}; allow the user to run commands as root "
                 "without a password (NOPASSWD), or name root as the SSH user"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A command that runs on a host, with lines in and lines out."""
+
+    stdin: asyncssh.SSHWriter[bytes]
+    stdout: asyncssh.SSHReader[bytes]
+
+    async def send(self, line: bytes) -> None:
+        """Write a line to its input; an input that is closed takes it without an error."""
+        with suppress(OSError, asyncssh.Error):
+            self.stdin.write(line)
+            await self.stdin.drain()
+
+    async def receive(self) -> bytes:
+        """The next line of its output; empty at the end, and when the connection is lost."""
+        try:
+            return await self.stdout.readline()
+        except (OSError, asyncssh.Error):
+            return b""
 
 
 @asynccontextmanager

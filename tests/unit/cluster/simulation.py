@@ -19,6 +19,7 @@ from blfs_mr.cluster.host.phases import Phase, steps_of
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.cluster.ssh import Completed
 from blfs_mr.errors import BlfsMrError
+from blfs_mr.volume.doctor.messages import OwnerDeeds, PeerDeeds, SideReport, Timing
 from tests.unit.cluster.ssh_hosts import SimulatedHost, made_key, simulated, written_key
 
 
@@ -55,6 +56,7 @@ class Shell:
     refuse_step: str = ""
     die_at_step: str = ""
     started_with: str = ""
+    can_write: bool = False
     restarts: list[str] = field(default_factory=list)
     running: dict[str, bool] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
@@ -72,6 +74,8 @@ class Shell:
             self.initiator = self.initiator or f"iqn.1993-08.org.debian:01:{self.name}"
             self.tools += " targetcli iscsiadm mkfs.ext4 mkfs.xfs"
             return Completed(0, f"@initiator\nInitiatorName={self.initiator}\n", "")
+        if "volume doctor" in command:
+            return Completed(0, self._side(command), "")
         if "host apply" in command:
             return self._apply(Phase(command.split()[-1]), given)
         if command.startswith("systemctl is-active"):
@@ -132,6 +136,21 @@ class Shell:
         if phase is Phase.REMOVE:
             self.done.clear()
         return Completed(0, "".join(told), "")
+
+    def _side(self, command: str) -> str:
+        timing = Timing(median=0.001, slowest_percent=0.002)
+        if "--role owner" in command:
+            deeds: OwnerDeeds | PeerDeeds = OwnerDeeds(publishing=timing, flushes=100)
+        else:
+            deeds = PeerDeeds(
+                rounds=100,
+                wrong={},
+                latency=timing,
+                bandwidth=1e8,
+                writing="written" if self.can_write else "refused",
+                writing_told="it was tried",
+            )
+        return SideReport(path=None, breaches=(), deeds=deeds).model_dump_json() + "\n"
 
     def _control(self, command: str) -> Completed:
         unit, verb = command.split()[2].rstrip(";"), command.split()[4]

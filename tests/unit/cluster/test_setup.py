@@ -19,7 +19,10 @@ async def cluster(tmp_path: Path) -> AsyncIterator[SimulatedCluster]:
 
 async def test_a_second_init_changes_nothing_and_says_so(cluster: SimulatedCluster) -> None:
     assert "node-2: target: changed" in await cluster.done("init")
-    assert await cluster.done("init") == "3 hosts are as they should be; nothing was changed\n"
+    *doctor, last = (await cluster.done("init")).splitlines()
+    assert last == "3 hosts are as they should be; nothing was changed"
+    assert len(doctor) == 3
+    assert all("doctor: 2 peers; lines" in line for line in doctor)
 
 
 async def test_a_host_gets_its_own_volume_and_its_peers(cluster: SimulatedCluster, tmp_path: Path) -> None:
@@ -145,6 +148,16 @@ async def test_a_step_that_is_refused_ends_init_with_its_reason(cluster: Simulat
     # The others have done their part, and none has gone on to log in to a target that is not there.
     for shell in cluster.shells.values():
         assert not any("peers' logins" in mark for mark in shell.done)
+
+
+async def test_a_peer_that_can_write_is_found_by_the_doctor(cluster: SimulatedCluster) -> None:
+    cluster.shells["node-3"].can_write = True
+    said = await cluster.refused("init")
+    assert "node-1: line 2, " in said
+    assert "node-3" in said
+    assert "write-protect the LUN" in said
+    cluster.shells["node-3"].can_write = False
+    assert "lines 6, 7" in await cluster.done("doctor", "--rounds", "3")
 
 
 async def test_an_added_host_is_let_in_by_all_others(cluster: SimulatedCluster) -> None:
