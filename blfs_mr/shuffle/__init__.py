@@ -5,7 +5,7 @@ is an iterator of batches in key order, in which equal keys may stand in neighbo
 merging takes runs and gives a run, so merges can be stacked.
 
 Map side: :class:`MapBuffer` partitions, combines and sorts, :func:`encode_in_blocks` makes payloads of spill
-blocks. Reduce side: :func:`decode_batch`, :func:`merge_runs`, :func:`groups`.
+blocks. Reduce side: :func:`decode_batch`, :func:`merge_runs`, :class:`GroupCursor`.
 """
 
 from blfs_mr.shuffle.batch import Batch, Order, Run
@@ -13,7 +13,7 @@ from blfs_mr.shuffle.blocks import EncodedBlock, encode_in_blocks
 from blfs_mr.shuffle.buffer import MapBuffer
 from blfs_mr.shuffle.columns import decode_batch, encode_batch
 from blfs_mr.shuffle.combine import Combiner, combine_run
-from blfs_mr.shuffle.groups import groups
+from blfs_mr.shuffle.groups import GroupCursor
 from blfs_mr.shuffle.memory import batch_size
 from blfs_mr.shuffle.merge import merge_runs, runs_to_merge_first, sort_batches
 from blfs_mr.shuffle.partition import Partitioner, partition_of
@@ -22,6 +22,7 @@ __all__ = [
     "Batch",
     "Combiner",
     "EncodedBlock",
+    "GroupCursor",
     "MapBuffer",
     "Order",
     "Partitioner",
@@ -31,7 +32,6 @@ __all__ = [
     "decode_batch",
     "encode_batch",
     "encode_in_blocks",
-    "groups",
     "merge_runs",
     "partition_of",
     "runs_to_merge_first",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from blfs_mr.shuffle.batch import BATCH_RECORDS, Batch
 from blfs_mr.shuffle.columns import encode_batch
@@ -135,8 +136,8 @@ class _Cutter:
 def _concatenated(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    keys = [key for batch in batches for key in batch.keys]
-    values = [value for batch in batches for value in batch.values]
+    keys = list(chain.from_iterable(batch.keys for batch in batches))
+    values = list(chain.from_iterable(batch.values for batch in batches))
     if all(batch.counts is None for batch in batches):
         return Batch(keys, None, values)
     counts = [count for batch in batches for count in batch.counts or [1] * len(batch.keys)]

@@ -140,7 +140,7 @@ class MapBuffer:
         self._sample = min(SAMPLE, 1 + stretch // 16)
 
     def _spill_is_due(self) -> bool:
-        return self._gauge.spill_is_due(self._held.drain_reserve(self._partitioner.partitions))
+        return self._gauge.spill_is_due(self._held.drain_reserve(self._partitioner))
 
     def _decide(self) -> None:
         self._decided = True

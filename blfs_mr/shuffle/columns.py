@@ -5,7 +5,8 @@ A payload is one msgpack array ``[keys, counts, values]`` of columns, which may 
 
 - ``[0, [item, ...]]``  items as they are,
 - ``[1, n, item]``      the same item n times (the 1s of a word count cost nothing),
-- ``[2, [column, ...]]`` tuples of one length, each position a column of its own.
+- ``[2, [column, ...]]`` tuples of one length, each position a column of its own,
+- ``[3, width, bytes]``  bytes of one length, one after the other.
 
 ``counts`` is nil where every key has one value. Two extension types carry what msgpack has no word for: type
 1 a tuple (its items as an array), type 2 an integer beyond 64 bits (signed, little-endian). Everything comes
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import chain
+from struct import Struct
 from types import NoneType
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ from blfs_mr.shuffle.keys import MAX_NESTING, SCALAR_TYPES, shown
 _PLAIN: Final = 0
 _CONSTANT: Final = 1
 _TUPLES: Final = 2
+_JOINED: Final = 3
 
 _TUPLE_CODE: Final = 1
 _INTEGER_CODE: Final = 2
@@ -126,6 +129,8 @@ def _column(items: list[Any]) -> list[Any]:
         # The two comparisons spare nearly every column the count.
         if items[-1] == first and items[len(items) // 2] == first and items.count(first) == len(items):
             return [_CONSTANT, len(items), first]
+        if kind is bytes and first and len(set(map(len, items))) == 1:
+            return [_JOINED, len(first), b"".join(items)]
     elif kind is tuple and items[0] and len(set(map(len, items))) == 1:
         return [_TUPLES, [_column(list(part)) for part in zip(*items, strict=True)]]
     return [_PLAIN, items]
@@ -146,6 +151,11 @@ def _items(column: Any) -> list[Any]:
     if form == _TUPLES:
         (columns,) = rest
         return list(zip(*map(_items, columns), strict=True))
+    if form == _JOINED:
+        width, joined = rest
+        if type(width) is not int or width < 1 or type(joined) is not bytes or len(joined) % width:
+            raise ValueError("a joined column of no whole items")
+        return list(chain.from_iterable(Struct(f"{width}s").iter_unpack(joined)))
     raise ValueError("a column of an unknown form")
 
 

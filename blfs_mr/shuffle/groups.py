@@ -1,47 +1,84 @@
 """Grouping: a sorted run as (key, values), the way the user's reduce wants it.
 
 Values are always an iterator, never a list: a key with more values than memory holds is streamed, batch by
-batch. A group that ends within its batch, as nearly all do, is an iterator over a list and costs no
-generator.
+batch. All other groups of a batch are handed out by built-ins alone: nearly all end within their batch, and
+a generator's step for each of a million small groups would cost as much as the user's own code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 from blfs_mr.shuffle.batch import Batch, Run
 
+Group = tuple[Any, Iterator[Any]]
 
-def groups(run: Run) -> Iterator[tuple[Any, Iterator[Any]]]:
-    """Each key of ``run`` once, with an iterator over all its values.
+
+class GroupCursor:
+    """Iterates over each key of ``run`` once, with an iterator over all its values; remembers where it is.
 
     The values of one group are good until the next group is asked for; what was not consumed is skipped then.
     """
-    stream = _Stream(run)
-    while stream.batch is not None:
-        batch = stream.batch.grouped()
-        keys, values = batch.keys, batch.values
-        if batch.counts is None:
-            for key, value in zip(keys[:-1], values, strict=False):
-                yield key, iter((value,))
-            begun = len(values) - 1
-        else:
-            bounds = batch.bounds()
-            for key, start, stop in zip(keys[:-1], bounds, bounds[1:], strict=False):
-                yield key, iter(values[start:stop])
-            begun = bounds[-2]
-        # The last group of a batch may go on in the next ones. Those are loaded once this batch is let go.
-        last, begun_values = keys[-1], values[begun:]
-        del batch, keys, values
-        stream.advance()
-        if stream.batch is None or stream.batch.keys[0] != last:
-            yield last, iter(begun_values)
-        else:
-            rest = stream.values_of(last, begun_values)
-            yield last, rest
-            for _ in rest:
-                pass
+
+    __slots__ = ("_before", "_keys", "_left", "_run")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._keys: list[Any] = []
+        self._left = iter(self._keys)
+        self._before = 0
+
+    def __iter__(self) -> Iterator[Group]:
+        return chain.from_iterable(self._stretches())
+
+    @property
+    def current(self) -> Any:
+        """The key handed out last; None before the first."""
+        handed_out = self._handed_out()
+        return self._keys[handed_out - 1] if handed_out else None
+
+    @property
+    def count(self) -> int:
+        """How many groups were handed out."""
+        return self._before + self._handed_out()
+
+    def _handed_out(self) -> int:
+        # A list's iterator says how many it has left (PEP 424): so nothing is counted group by group.
+        return len(self._keys) - self._left.__length_hint__()  # type: ignore[attr-defined, no-any-return]
+
+    def _stretches(self) -> Iterator[Iterator[Group]]:
+        stream = _Stream(self._run)
+        while stream.batch is not None:
+            batch = stream.batch.grouped()
+            keys, values = batch.keys, batch.values
+            last, inner = keys[-1], keys[:-1]
+            if batch.counts is None:
+                begun = len(values) - 1
+                yield self._handing_out(inner, map(iter, zip(values)))
+            else:
+                bounds = batch.bounds()
+                begun = bounds[-2]
+                stretches = map(slice, bounds, islice(bounds, 1, None))
+                yield self._handing_out(inner, map(iter, map(values.__getitem__, stretches)))
+                del bounds, stretches
+            # The last group of a batch may go on in the next ones, which are loaded once this one is let go.
+            begun_values = values[begun:]
+            del batch, keys, values, inner
+            stream.advance()
+            if stream.batch is None or stream.batch.keys[0] != last:
+                yield self._handing_out([last], (iter(begun_values),))
+            else:
+                rest = stream.values_of(last, begun_values)
+                yield self._handing_out([last], (rest,))
+                for _ in rest:
+                    pass
+
+    def _handing_out(self, keys: list[Any], values: Iterable[Iterator[Any]]) -> Iterator[Group]:
+        self._before = self.count
+        self._keys, self._left = keys, iter(keys)
+        return zip(self._left, values, strict=False)
 
 
 class _Stream:

@@ -7,7 +7,7 @@ The loops that a map task spends its time in are here. Both have ``take``, ``cos
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import eq, itemgetter
 from typing import Any, Protocol
@@ -15,14 +15,22 @@ from typing import Any, Protocol
 from blfs_mr.shuffle.batch import BATCH_RECORDS, Batch, Order
 from blfs_mr.shuffle.combine import Combiner, refuse_unless_pair, sort_values
 from blfs_mr.shuffle.keys import check_keys
-from blfs_mr.shuffle.order import argsort, refuse, sorted_distinct
+from blfs_mr.shuffle.order import argsort, sorted_distinct
 from blfs_mr.shuffle.partition import Partitioner
 
 # Bytes beside key and value, as CPython 3.11 on 64-bit Linux takes them, rounded as its allocator rounds.
 _GROUP_COST = 104 + 56 + 16 + 32  # a dict slot while the table is between two sizes, a list, its first items
 _GROUPED_VALUE_COST = 9  # a slot of a list that grows by an eighth
-_PAIR_COST = 80 + 9  # a tuple with its header for the garbage collector, a slot of a list
+_PAIR_COST = 2 * 9  # a slot in each of two lists that grow by an eighth
 _REFERENCE = 8
+_POSITION_COST = 32 + _REFERENCE  # an int, and its place in a list
+_SORT_COST = 2 * _REFERENCE  # a place in the sort's own list, and room for half of both to merge
+
+_TAKEN_AT_ONCE = 4096
+"""Pairs that are split into keys and values together, while the processor's cache holds them."""
+
+_SHARE_SAMPLE = 64
+"""Neighbours in each sorted batch that tell the share of distinct keys."""
 
 _first = itemgetter(0)
 _second = itemgetter(1)
@@ -48,7 +56,7 @@ class Holding(Protocol):
     def cost(self, records: int, distinct: int, key_size: float, value_size: float) -> float:
         """The bytes that ``records`` of ``distinct`` keys occupy, for these mean sizes."""
 
-    def drain_reserve(self, partitions: int) -> float:
+    def drain_reserve(self, partitioner: Partitioner) -> float:
         """The bytes that draining will need beside what is held."""
 
     def drain(
@@ -88,7 +96,7 @@ class Groups:
     def cost(self, records: int, distinct: int, key_size: float, value_size: float) -> float:
         return distinct * (key_size + _GROUP_COST) + records * (value_size + _GROUPED_VALUE_COST)
 
-    def drain_reserve(self, partitions: int) -> float:
+    def drain_reserve(self, partitioner: Partitioner) -> float:
         return 3 * _REFERENCE * len(self.groups)
 
     def combine(self, combiner: Combiner) -> None:
@@ -128,75 +136,98 @@ class Groups:
 
 
 class Pairs:
-    """Pairs in a list: for keys that are mostly unique."""
+    """Pairs in two lists, of keys and of values: for keys that are mostly unique.
 
-    def __init__(self, pairs: list[tuple[Any, Any]] | None = None) -> None:
-        self._pairs: list[tuple[Any, Any]] = pairs or []
-        self.taken = self.records = len(self._pairs)
+    What is sorted are positions. The tuples that pairs come in are let go while they are in the processor's
+    cache; each would cost 80 bytes, and a wait for memory whenever it is touched in another order.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Any, Any]] = ()) -> None:
+        self._keys: list[Any] = []
+        self._values: list[Any] = []
+        self.taken = self.records = 0
         self.distinct_share = 1.0
+        self.take(pairs, 0)
 
     @property
     def distinct(self) -> int:
         return self.records
 
     def take(self, pairs: Iterable[Any], expected: int) -> None:
-        taken = list(pairs)
-        if not set(map(type, taken)) <= {tuple} or not set(map(len, taken)) <= {2}:
-            for pair in taken:
-                refuse_unless_pair(pair, "map")
-            taken = [(key, value) for key, value in taken]
-        self._pairs += taken
-        self.records += len(taken)
-        self.taken += len(taken)
+        remaining = iter(pairs)
+        while taken := list(islice(remaining, _TAKEN_AT_ONCE)):
+            if not set(map(type, taken)) <= {tuple} or not set(map(len, taken)) <= {2}:
+                for pair in taken:
+                    refuse_unless_pair(pair, "map")
+            self._keys += map(_first, taken)
+            self._values += map(_second, taken)
+            self.records += len(taken)
+            self.taken += len(taken)
 
     def cost(self, records: int, distinct: int, key_size: float, value_size: float) -> float:
         return records * (key_size + value_size + _PAIR_COST)
 
-    def drain_reserve(self, partitions: int) -> float:
-        # A reference in a bucket, and for the partition that is being sorted a key and a place to merge.
-        return self.records * _REFERENCE * (1 + 2 / partitions)
+    def drain_reserve(self, partitioner: Partitioner) -> float:
+        sorted_at_once = 1 if partitioner.ranges is not None else partitioner.partitions
+        return self.records * (_POSITION_COST + _SORT_COST / sorted_at_once)
 
     def drain(
         self, partitioner: Partitioner, combiner: Combiner | None, order: Order
     ) -> Iterator[tuple[int, Batch]]:
         distinct = sampled = 0
-        for partition, bucket in enumerate(self._buckets(partitioner)):
-            _sort_pairs(bucket, order)
-            keys = list(map(_first, bucket))
-            repeats = sum(map(eq, keys, islice(keys, 1, None)))
-            distinct += len(keys) - repeats
-            sampled += len(keys)
-            values = list(map(_second, bucket))
-            bucket.clear()
-            batch = Batch(keys, None, values)
-            if repeats and combiner is not None:
-                batch = combiner.combine_batch(batch.grouped(), order)
-            for piece in batch.pieces(BATCH_RECORDS):
-                yield partition, piece
+        for partition, positions in enumerate(self._sorted(partitioner, order)):
+            size = BATCH_RECORDS if combiner is None else max(len(positions), 1)
+            for start in range(0, len(positions), size):
+                batch = self._batch(positions[start : start + size])
+                some = batch.keys[:_SHARE_SAMPLE]
+                distinct += len(some) - sum(map(eq, some, islice(some, 1, None)))
+                sampled += len(some)
+                if combiner is not None:
+                    batch = combiner.combine_batch(batch.grouped(), order)
+                for piece in batch.pieces(BATCH_RECORDS):
+                    yield partition, piece
         self.distinct_share = distinct / max(sampled, 1)
+        self._keys.clear()
+        self._values.clear()
         self.records = 0
 
-    def _buckets(self, partitioner: Partitioner) -> list[list[tuple[Any, Any]]]:
-        pairs = self._pairs
-        buckets: list[list[tuple[Any, Any]]] = [[] for _ in range(partitioner.partitions)]
-        while pairs:  # from the end, so that the list of references shrinks as the buckets grow
-            stretch = pairs[-BATCH_RECORDS:]
-            del pairs[-BATCH_RECORDS:]
-            _distribute(stretch, partitioner.of(list(map(_first, stretch))), buckets)
-        return buckets
+    def _sorted(self, partitioner: Partitioner, order: Order) -> Iterator[list[int]]:
+        """The positions of each partition's pairs, in order."""
+        keys, ranges = self._keys, partitioner.ranges
+        if ranges is not None:
+            # Sorted in one piece and cut: a few comparisons more for a key, and no look for its partition.
+            check_keys(keys)
+            positions = self._in_order(list(range(len(keys))), order)
+            begin = 0
+            for end in ranges.ends(positions, keys.__getitem__):
+                yield positions[begin:end]
+                begin = end
+            return
+        buckets: list[list[int]] = [[] for _ in range(partitioner.partitions)]
+        for start in range(0, len(keys), BATCH_RECORDS):
+            stretch = keys[start : start + BATCH_RECORDS]
+            _distribute(range(start, start + len(stretch)), partitioner.of(stretch), buckets)
+        for bucket in buckets:
+            yield self._in_order(bucket, order)
+            bucket.clear()
 
-
-def _sort_pairs(pairs: list[tuple[Any, Any]], order: Order) -> None:
-    if order == "key-and-value":
+    def _in_order(self, positions: list[int], order: Order) -> list[int]:
         try:
-            pairs.sort()
+            if order == "key":
+                positions.sort(key=self._keys.__getitem__)
+                return positions
         except TypeError:
-            refuse(pairs, paired=True)
-        return
-    try:
-        pairs.sort(key=_first)
-    except TypeError:
-        pairs[:] = map(pairs.__getitem__, argsort(list(map(_first, pairs))))
+            pass  # ``argsort`` knows of keys without an order
+        batch = self._batch(positions)
+        if order == "key":
+            found = argsort(batch.keys)
+        else:
+            found = argsort(list(zip(batch.keys, batch.values, strict=True)), paired=True)
+        return list(map(positions.__getitem__, found))
+
+    def _batch(self, positions: list[int]) -> Batch:
+        keys, values = self._keys, self._values
+        return Batch(list(map(keys.__getitem__, positions)), None, list(map(values.__getitem__, positions)))
 
 
 def _bucketed(keys: list[Any], partitions: list[int], count: int) -> list[list[Any]]:
@@ -205,7 +236,7 @@ def _bucketed(keys: list[Any], partitions: list[int], count: int) -> list[list[A
     return buckets
 
 
-def _distribute(items: list[Any], partitions: list[int], buckets: list[list[Any]]) -> None:
+def _distribute(items: Sequence[Any], partitions: list[int], buckets: list[list[Any]]) -> None:
     if len(buckets) == 1:
         buckets[0] += items
         return

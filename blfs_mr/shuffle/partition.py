@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from blfs_mr.errors import UserCodeError
 from blfs_mr.shuffle.keys import check_keys, shown
+from blfs_mr.shuffle.range_partition import RangePartitioner
 
 # Part of the data format: a change sends keys to other partitions than the maps of a running job did.
 _STR: Final = 1
@@ -46,6 +47,11 @@ class Partitioner:
         self.partitions = partitions
         self.refused: tuple[Any, ...] = ()
         self._partition = partition
+
+    @property
+    def ranges(self) -> RangePartitioner | None:
+        """What knows the partitions as ranges of keys, so that they can be cut out of what is sorted."""
+        return self._partition if isinstance(self._partition, RangePartitioner) else None
 
     def of(self, keys: list[Any]) -> list[int]:
         """The partition of each key. Raises :class:`KeyNotSupported`; user exceptions pass through."""

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +46,7 @@ class RangePartitioner:
             self._boundaries = decode_batch(boundaries).keys
         except BadBlock as error:
             raise InternalError(f"the boundaries of the job's partitions cannot be read: {error}") from error
+        self._partitions = partitions
         if len(self._boundaries) >= partitions:
             raise InternalError(f"{len(self._boundaries)} boundaries do not divide {partitions} partitions")
 
@@ -57,3 +58,16 @@ class RangePartitioner:
             if key in self._boundaries:  # None has no order, not even to itself
                 return self._boundaries.index(key) + 1
             refuse([*self._boundaries, key], paired=False)
+
+    def ends(self, ordered: Sequence[Any], key: Callable[[Any], Any]) -> list[int]:
+        """Where each partition ends among ``ordered``, items that are sorted by the ``key`` of each.
+
+        Raises :class:`KeysNotComparable`.
+        """
+        try:
+            found = [bisect_left(ordered, boundary, key=key) for boundary in self._boundaries]
+        except TypeError:
+            # Keys without an order, as None: each is looked up by itself, or named.
+            chosen = [self(key(item), self._partitions) for item in ordered]
+            return [bisect_right(chosen, partition) for partition in range(self._partitions)]
+        return found + [len(ordered)] * (self._partitions - len(found))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain, starmap
 from typing import TYPE_CHECKING, Any
 
 from blfs_mr import linux
@@ -16,7 +17,7 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.formats.outputs import open_writer
 from blfs_mr.job import Job, LoadedJob, instantiate, overrides
 from blfs_mr.model import ConsumedMapOutput, JobSpec
-from blfs_mr.shuffle import Combiner, Order, Run, groups
+from blfs_mr.shuffle import Combiner, GroupCursor, Order, Run
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
 from blfs_mr.taskrun.runs import RunStore
@@ -75,10 +76,10 @@ def run_reduce(
         raise
     progress.doing = "setup"
     job.setup()
-    reduced = Reduced(job, progress)
+    reduced = Reduced(job, progress, merged)
     with open(task.output_path, "wb", buffering=0) as file:
         writer = open_writer(file, spec.settings.output_format)
-        records_out = writer.write_all(reduced.records(merged))
+        records_out = writer.write_all(reduced.records())
         progress.doing, progress.culprit = "cleanup", None
         job.cleanup()
         writer.finish()
@@ -121,18 +122,20 @@ def take_all(task: RunReduceTask, link: BlockingLink, source: SegmentSource) -> 
 class Reduced:
     """Hands groups to user code, and remembers the key at hand."""
 
-    def __init__(self, job: Job, progress: Progress) -> None:
-        self.groups = self.records_in = 0
+    def __init__(self, job: Job, progress: Progress, merged: Run) -> None:
+        self.records_in = 0
         self._job, self._progress = job, progress
+        self._groups = GroupCursor(self._counted(merged))
 
-    def records(self, merged: Run) -> Iterator[tuple[Any, Any]]:
+    @property
+    def groups(self) -> int:
+        """How many were handed to user code."""
+        return self._groups.count
+
+    def records(self) -> Iterator[tuple[Any, Any]]:
         """What ``reduce`` yields for every group, in key order."""
-        key: object = None
-        self._progress.doing, self._progress.culprit = "reduce", lambda: key
-        reduce = self._job.reduce
-        for key, values in groups(self._counted(merged)):
-            self.groups += 1
-            yield from reduce(key, values)
+        self._progress.doing, self._progress.culprit = "reduce", lambda: self._groups.current
+        return chain.from_iterable(starmap(self._job.reduce, self._groups))
 
     def _counted(self, merged: Run) -> Run:
         for batch in merged:

@@ -155,3 +155,24 @@ def test_random_bytes_are_a_bad_block_or_a_batch(payload: bytes) -> None:
 def test_columns_that_contradict_one_another_are_a_bad_block(contents: Any) -> None:
     with pytest.raises(BadBlock):
         decode_batch(msgpack.packb(contents))
+
+
+@pytest.mark.parametrize("items", [[b"abc", b"\x00\xff\x7f"], [b"x" * 300] * 2 + [b"y" * 300], [b"a", b"b"]])
+def test_bytes_of_one_length_are_carried_without_a_mark_for_each(items: list[bytes]) -> None:
+    payload = encode_batch(Batch(items, None, items))
+    assert b"".join(items) in payload
+    assert decode_batch(payload) == Batch(items, None, items)
+
+
+@pytest.mark.parametrize("items", [[b"", b""], [b"", b"a"], [b"ab", b"c"], [b"ab", "ab"], [b"ab", b"ab"]])
+def test_other_bytes_come_back_as_they_were(items: list[Any]) -> None:
+    batch = Batch(list(range(len(items))), None, items)
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+@pytest.mark.parametrize(
+    "column", [[3, 0, b""], [3, -1, b"ab"], [3, 2, b"abc"], [3, "2", b"ab"], [3, 1, "ab"], [3, 1]]
+)
+def test_a_joined_column_that_cannot_be_cut_is_no_batch(column: list[Any]) -> None:
+    with pytest.raises(BadBlock):
+        decode_batch(msgpack.packb([column, None, column]))

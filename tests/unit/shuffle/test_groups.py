@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blfs_mr.shuffle.batch import Batch
-from blfs_mr.shuffle.groups import groups
+from blfs_mr.shuffle.groups import GroupCursor
 
 
 def run_of(keys: list[Any], size: int, grouped: bool) -> Iterator[Batch]:
@@ -23,7 +23,7 @@ def run_of(keys: list[Any], size: int, grouped: bool) -> Iterator[Batch]:
 @given(st.lists(st.integers(0, 6), max_size=40), st.integers(1, 8), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_each_key_comes_once_with_all_its_values(keys: list[int], size: int, grouped: bool) -> None:
-    found = [(key, list(values)) for key, values in groups(run_of(keys, size, grouped))]
+    found = [(key, list(values)) for key, values in GroupCursor(run_of(keys, size, grouped))]
     assert [key for key, _ in found] == sorted(set(keys))
     assert {key: len(values) for key, values in found} == Counter(keys)
     assert [value for _, values in found for value in values] == list(range(len(keys)))
@@ -34,13 +34,13 @@ def test_each_key_comes_once_with_all_its_values(keys: list[int], size: int, gro
 def test_values_that_are_not_consumed_are_skipped(
     keys: list[int], size: int, grouped: bool, wanted: int
 ) -> None:
-    found = [(key, list(islice(values, wanted))) for key, values in groups(run_of(keys, size, grouped))]
+    found = [(key, list(islice(values, wanted))) for key, values in GroupCursor(run_of(keys, size, grouped))]
     assert [key for key, _ in found] == sorted(set(keys))
     assert all(len(values) == min(wanted, keys.count(key)) for key, values in found)
 
 
 def test_values_are_an_iterator_and_never_a_list() -> None:
-    for _, values in groups(run_of([1, 1, 2, 3, 3, 3, 3], 2, True)):
+    for _, values in GroupCursor(run_of([1, 1, 2, 3, 3, 3, 3], 2, True)):
         assert iter(values) is values
 
 
@@ -53,7 +53,7 @@ def test_a_huge_key_is_streamed_batch_by_batch() -> None:
             loaded += 1
             yield Batch(["k"], [10], [0] * 10)
 
-    ((key, values),) = ((key, values) for key, values in [next(groups(run()))])
+    ((key, values),) = ((key, values) for key, values in [next(iter(GroupCursor(run())))])
     assert key == "k"
     for count, _ in enumerate(values):
         assert loaded * 10 - count <= 30
@@ -64,5 +64,5 @@ def test_equal_keys_of_different_types_are_one_group_across_batches() -> None:
     run = iter(
         [Batch([0, 1], None, [*"ab"]), Batch([1.0, True], None, [*"cd"]), Batch([True, 2], [2, 1], [*"efg"])]
     )
-    found = [(key, "".join(values)) for key, values in groups(run)]
+    found = [(key, "".join(values)) for key, values in GroupCursor(run)]
     assert found == [(0, "a"), (1, "bcdef"), (2, "g")]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blfs_mr.errors import InternalError, KeysNotComparable
+from blfs_mr.shuffle.order import argsort
 from blfs_mr.shuffle.range_partition import RangePartitioner, choose_boundaries, encode_boundaries
 
 KEYS = st.one_of(
@@ -85,3 +86,21 @@ def test_more_boundaries_than_partitions_are_refused() -> None:
 def test_bytes_that_are_no_boundaries_are_refused() -> None:
     with pytest.raises(InternalError):
         RangePartitioner(b"nonsense", 2)
+
+
+@given(KEYS, st.integers(0, 20), st.integers(1, 6))
+@settings(deadline=None)
+def test_what_is_sorted_is_cut_where_each_key_would_go(keys: list[Any], sampled: int, parts: int) -> None:
+    partition = RangePartitioner(encode_boundaries(choose_boundaries(keys[:sampled], parts)), parts)
+    ordered = [keys[position] for position in argsort(keys)]
+    begin, found = 0, []
+    for number, end in enumerate(partition.ends(ordered, lambda key: key)):
+        found += [number] * (end - begin)
+        begin = end
+    assert found == [partition(key, parts) for key in ordered]
+    assert begin == len(keys)
+
+
+def test_sorted_keys_of_another_kind_than_the_boundaries_are_refused_by_name() -> None:
+    with pytest.raises(KeysNotComparable, match=r"1 \(int\)"):
+        RangePartitioner(encode_boundaries(["m"]), 2).ends([1, 2], lambda key: key)

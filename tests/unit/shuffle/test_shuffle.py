@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from blfs_mr.shuffle import (
     Combiner,
+    GroupCursor,
     MapBuffer,
     combine_run,
     decode_batch,
     encode_in_blocks,
-    groups,
     merge_runs,
     partition_of,
 )
@@ -50,7 +50,7 @@ def shuffled(
         run = merge_runs([map(decode_batch, blocks) for blocks in payloads])
         if combine is not None:
             run = combine_run(run, Combiner(combine))
-        for key, values in groups(run):
+        for key, values in GroupCursor(run):
             yield partition, key, list(values)
 
 
