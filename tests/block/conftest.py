@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from blfs_mr.lab.coherence_observation import host_caches
 from blfs_mr.volume.attach import AttachRole, attach
 from blfs_mr.volume.layout import OwnedVolume
 from blfs_mr.volume.owned import OwnedBlockVolume
@@ -17,6 +18,13 @@ from tests.block.disks import KINDS, OWNER, Disk, a_disk, why_not
 def loops() -> None:
     if reason := why_not():
         pytest.skip(reason)
+
+
+@pytest.fixture
+def kept_caches(loops: None) -> Iterator[None]:
+    """No other test drops this host's caches meanwhile."""
+    with host_caches():
+        yield
 
 
 @pytest.fixture(params=KINDS)

@@ -250,7 +250,7 @@ class TestDirectReadsOnly:
         _, findings = open_peer(PeerVolume(OWNER, attached.peer, attached.peers.root, serial="naa.5001"))
         assert "has the serial number (none), and that of alpha should be naa.5001" in findings[0].problem
 
-    def test_peers_never_read_the_superblock_from_a_cache(self, attached: Disk) -> None:
+    def test_peers_never_read_the_superblock_from_a_cache(self, attached: Disk, kept_caches: None) -> None:
         place = attached.peers.place
         fd = os.open(place, os.O_RDONLY)
         stale = os.pread(fd, 4096, 4096)

@@ -30,7 +30,7 @@ def test_a_device_is_named_by_its_number(raw: Disk) -> None:
 
 
 @pytest.mark.root
-def test_a_dropped_cache_is_read_anew(raw: Disk) -> None:
+def test_a_dropped_cache_is_read_anew(raw: Disk, kept_caches: None) -> None:
     fd = os.open(raw.peer, os.O_RDONLY)
     assert os.pread(fd, 4, 0) == bytes(4)
     with raw.image.open("r+b") as file:
