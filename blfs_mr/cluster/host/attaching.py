@@ -62,6 +62,11 @@ def detach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
             tell(detach(device, mount))
 
 
+def is_iscsi(device: str) -> bool:
+    """Whether ``device`` has come by a login of ours."""
+    return _ISCSI_DEVICE.fullmatch(device) is not None
+
+
 def give_to_group(device: str, *, writable: bool) -> None:
     """Let the volumes' group open ``device``. Raises OSError, VolumeError where there is no such group."""
     try:
@@ -74,7 +79,7 @@ def give_to_group(device: str, *, writable: bool) -> None:
 
 def _check_protection(device: str) -> None:
     # Asked before this host protects itself, which would hide it. A SAN that is given may have other means.
-    if _ISCSI_DEVICE.fullmatch(device) and not is_device_read_only(device):
+    if is_iscsi(device) and not is_device_read_only(device):
         raise VolumeError(
             f"{device} can be written from here: its target does not write-protect it for this host; "
             "`blfs-mr cluster init` puts that right"
