@@ -1,6 +1,7 @@
 """A link's end where there is no event loop: a task process' to its worker, a submitter's to the master.
 
-The same frames and messages as ``blfs_mr.net.link`` has, on one blocking socket, for one thread. It sends no
+The same frames and messages as ``blfs_mr.net.link`` has, on one blocking socket. One thread uses it,
+beside which another one may only send. It sends no
 heartbeats by itself: on a socket pair the kernel tells of a death, and a submitter answers the master's.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import types
 from collections import deque
 from typing import TypeVar, cast, overload
@@ -51,6 +53,7 @@ class BlockingLink:
         self._bodies: deque[bytes] = deque()
         self._notifications: deque[Message] = deque()
         self._last_request = 0
+        self._sending = threading.Lock()
 
     def speak(self, *, incoming: types.UnionType, outgoing: types.UnionType) -> None:
         """Go on with other vocabularies, once a handshake is over."""
@@ -105,7 +108,8 @@ class BlockingLink:
 
     def _write(self, envelope: Envelope) -> None:
         try:
-            self._socket.sendall(encode_frame(self._outgoing.encode(envelope)))
+            with self._sending:
+                self._socket.sendall(encode_frame(self._outgoing.encode(envelope)))
         except OSError as error:
             raise LinkClosed(f"the {self._peer} cannot be reached: {error}") from error
 

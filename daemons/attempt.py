@@ -33,6 +33,7 @@ from blfs_mr.wire.messages.child import (
 )
 from blfs_mr.wire.messages.launcher import ChildExited
 from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, TaskLaunched
+from daemons.hung import REAPING_DEADLINE, Hung
 
 if TYPE_CHECKING:
     from daemons.catalogue import Catalogue
@@ -54,17 +55,23 @@ class LogFiles:
 
 
 class RunningAttempt:
-    """Serves one child. ``run`` returns when the child is reaped; what it was for is reported by then."""
+    """Serves one child. ``run`` returns when the child is reaped; what it was for is reported by then.
+
+    It returns as well when the child was killed and is not gone, its pid in ``hung``.
+    """
 
     def __init__(self, attempt: AttemptId, job: JobOnWorker, first: RunMapTask | RunReduceTask) -> None:
         self.id = attempt
         self.published = False
+        self.hung: int | None = None
         self._job, self.first = job, first
         self._link: Link | None = None
         self._waiting: Envelope | None = None
         self._given: dict[AttemptId, MapOutput] = {}
         self._failure: Failure | None = None
         self._reported = self._aborted = False
+        self._losses: set[asyncio.Task[None]] = set()
+        self._pid: asyncio.Future[int] | None = None
         self._launcher: Launcher | None = None
         self._exited: asyncio.Future[ChildExited] | None = None
 
@@ -72,6 +79,9 @@ class RunningAttempt:
         """Launch, serve, reap, report."""
         logs = self._job.log_files(self.id)
         failure = await self._serve(logs)
+        if self._losses:
+            # What was lost explains why the attempt failed, and has to be known first.
+            await asyncio.wait(self._losses)
         if failure is not None and not self._reported and not self._aborted:
             failure = await _with_log_tail(failure, logs.stderr)
             self._job.report(TaskFailed(self.id, failure))
@@ -119,7 +129,7 @@ class RunningAttempt:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                forked, self._exited = await launcher.fork(
+                self._pid, self._exited = await launcher.fork(
                     str(self.id), theirs, str(logs.stdout), str(logs.stderr)
                 )
         except LinkClosed as error:
@@ -131,11 +141,13 @@ class RunningAttempt:
         try:
             if self._aborted:
                 await self._kill()
-            self._job.report(TaskLaunched(self.id, await forked))
+            self._job.report(TaskLaunched(self.id, await self._pid))
             async with asyncio.timeout(self._job.spec.settings.task_timeout or None):
                 await self._link.send(self.first)
                 async for envelope in self._link:
                     self._handle(envelope)
+                    if isinstance(envelope.message, TaskFailed):
+                        self._expect_end()
         except TimeoutError:
             limit = self._job.spec.settings.task_timeout
             await self.kill_for(Failure(FailureKind.PROCESS, f"killed: it took longer than {limit:g} s"))
@@ -147,10 +159,15 @@ class RunningAttempt:
 
     async def _outcome(self) -> Failure | None:
         assert self._exited is not None
+        assert self._pid is not None
         try:
-            exited = await self._exited
+            exited = await Hung.reaped(self._exited, await self._pid)
         except LinkClosed as error:
             return self._failure or Failure(FailureKind.PROCESS, str(error))
+        if exited is None:
+            await self._kill()
+            self.hung = self._pid.result()
+            return self._failure or Failure(FailureKind.PROCESS, "the task process hangs in the kernel")
         logger.info(
             "%s exited with %d: %.2f s of processor, %d MiB at most",
             self.id,
@@ -198,8 +215,20 @@ class RunningAttempt:
         now_at = self._job.locate(message.output, self.id.task.index)
         if now_at is not None and now_at != self._given.get(message.output):
             del self._given[message.output]
-        else:
-            self._job.report(MapOutputLost(self.id, message.output, message.reason, message.corrupt))
+            return
+        lost = MapOutputLost(self.id, message.output, message.reason, message.corrupt)
+        if message.corrupt:
+            self._job.report(lost)
+            return
+        # Whether this host can read other volumes tells the master whether to move its reduces.
+        looking = asyncio.create_task(self._look_and_report(lost))
+        self._losses.add(looking)
+        looking.add_done_callback(self._losses.discard)
+
+    async def _look_and_report(self, lost: MapOutputLost) -> None:
+        await self._job.look_at_peers()
+        if not self._aborted:
+            self._job.report(lost)
 
     def _answer(self, message: WorkerToChild) -> None:
         if self._link is not None and self._waiting is not None:
@@ -209,6 +238,13 @@ class RunningAttempt:
     async def _kill(self) -> None:
         if self._launcher is not None:
             await self._launcher.kill(str(self.id))
+            self._expect_end()
+
+    def _expect_end(self) -> None:
+        """The child should end now. Its end of the link stays open while it hangs in the kernel."""
+        if self._link is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(REAPING_DEADLINE, self._link.abort, "the process does not end")
 
 
 def is_map(attempt: AttemptId) -> bool:

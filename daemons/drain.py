@@ -12,10 +12,11 @@ from blfs_mr.net.link import Link
 from blfs_mr.wire.messages.child import CannotDrain, ChildToWorker, Drained, RunDrain, WorkerToChild
 
 if TYPE_CHECKING:
+    from daemons.hung import Hung
     from daemons.processes import Launcher
 
 
-async def drain(launcher: Launcher, task: RunDrain, logs: Path) -> MapOutput | Failure:
+async def drain(launcher: Launcher, task: RunDrain, logs: Path, hung: Hung) -> MapOutput | Failure:
     """Run one drain to its end: the output as it lies on scratch, or why it does not.
 
     What the child prints goes to a file in ``logs``.
@@ -26,7 +27,8 @@ async def drain(launcher: Launcher, task: RunDrain, logs: Path) -> MapOutput | F
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            _, exited = await launcher.fork(name, theirs, str(log), str(log))
+            forked, exited = await launcher.fork(name, theirs, str(log), str(log))
+            pid = await forked
     except LinkClosed as error:
         ours.close()
         return Failure(FailureKind.PROCESS, str(error))
@@ -40,12 +42,15 @@ async def drain(launcher: Launcher, task: RunDrain, logs: Path) -> MapOutput | F
                     result = drained.output
                 case CannotDrain() as failed:
                     result = failed.failure
+                    break  # It may never end, if that is what a device keeps it from.
     except LinkClosed:
         pass  # Its end is awaited below.
     finally:
         await link.close()
     try:
-        await exited
+        if await hung.reaped(exited, pid) is None:
+            await launcher.kill(name)
+            hung.add(pid, name)
     except LinkClosed as error:
         return Failure(FailureKind.PROCESS, str(error))
     return result

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from blfs_mr.errors import LinkClosed
 from blfs_mr.wire.messages.launcher import ChildExited
 
 logger = logging.getLogger("blfs_mr.worker")
 
-REAPING_DEADLINE = 2.0
+REAPING_DEADLINE = 3.0
 """Seconds after which a process that was killed counts as hung. Others are gone within milliseconds."""
 
 
@@ -25,6 +25,7 @@ class Hung:
 
     def __init__(self) -> None:
         self._processes: dict[str, int] = {}
+        self._ending: set[str] = set()
         self._waiting: set[asyncio.Task[None]] = set()
 
     @property
@@ -33,8 +34,8 @@ class Hung:
         return tuple(f"{name} (process {pid})" for name, pid in self._processes.items())
 
     def holds(self, name: str) -> bool:
-        """Whether the process that was doing ``name`` is here still."""
-        return name in self._processes
+        """Whether the process that was doing ``name`` is here still, though it was told to end."""
+        return name in self._processes or name in self._ending
 
     def add(self, pid: int, name: str, when_gone: Callable[[], None] = lambda: None) -> None:
         """The process ``pid`` was killed and is not gone; once it is, ``when_gone`` is called."""
@@ -47,7 +48,25 @@ class Hung:
             del self._processes[name]
             when_gone()
 
-        waiting = asyncio.create_task(wait())
+        self._in_background(wait())
+
+    def expect_end(self, exited: asyncio.Future[ChildExited], pid: int, name: str) -> None:
+        """The process ``pid`` was told to end; it is added if it does not."""
+        self._ending.add(name)
+
+        async def wait() -> None:
+            try:
+                if await self.reaped(exited, pid) is None:
+                    self.add(pid, name)
+            except LinkClosed:
+                pass  # It is gone, and so is its parent.
+            finally:
+                self._ending.discard(name)
+
+        self._in_background(wait())
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        waiting = asyncio.create_task(work)
         self._waiting.add(waiting)
         waiting.add_done_callback(self._waiting.discard)
 

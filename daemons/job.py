@@ -7,6 +7,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,12 @@ class JobOnWorker:
             self.report(TaskFailed(attempt.id, Failure(FailureKind.PROCESS, f"{self.worker_name}: {error}")))
         finally:
             del self.attempts[attempt.id]
-            self._worker.attempt_over(attempt)
+            if attempt.hung is None:
+                self._worker.attempt_over(attempt)
+            else:
+                # What it holds stays its own until it is gone.
+                over = partial(self._worker.attempt_over, attempt)
+                self._worker.hung.add(attempt.hung, f"{attempt.id} of job {self.id}", over)
             if isinstance(attempt.first, RunReduceTask):
                 await aio_rmtree(attempt.first.scratch, ignore_errors=True)
                 await _remove(attempt.first.output_path)
@@ -138,6 +144,7 @@ class JobOnWorker:
         return RunReduceTask(
             attempt,
             self._map_tasks,
+            self._worker.read_deadline,
             str(self._folder / str(attempt)),
             str(self._output / UNCOMMITTED / f"{part}.{attempt.number}"),
             str(self._output / part),
@@ -166,6 +173,10 @@ class JobOnWorker:
         return launcher, await launcher.load(self.spec, str(source))
 
     # ------------------------------------------------------------ what attempts ask for
+
+    async def look_at_peers(self) -> None:
+        """See which peers' volumes can be read, and tell the master before anything else."""
+        await self._worker.look_at_peers()
 
     def report(self, message: Report) -> None:
         """Tell the master."""
@@ -216,6 +227,7 @@ class JobOnWorker:
                 self._drains,
                 output,
                 self._catalogue.volumes_of([output]),
+                self._worker.read_deadline,
                 partitions,
                 self.spec.settings.reduce_tasks,
                 self._scratch,
@@ -235,7 +247,7 @@ class JobOnWorker:
             return Failure(FailureKind.STORAGE, str(error))
         except LinkClosed as error:
             return Failure(FailureKind.PROCESS, str(error))
-        return failure or await drain(launcher, task, self._folder / "logs")
+        return failure or await drain(launcher, task, self._folder / "logs", self._worker.hung)
 
     # ------------------------------------------------------------ the end
 

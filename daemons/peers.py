@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -36,7 +37,7 @@ class Peers:
         self._configured, self._deadline, self._hung, self._spawner = configured, deadline, hung, spawner
         unseen = "it was not looked at yet"
         self._seen = {peer.owner: SeenVolume(peer.owner, VolumeId(""), unseen) for peer in configured}
-        self._looks = 0
+        self._looks, self._looked = 0, -math.inf
         self._looking = asyncio.Lock()
 
     @property
@@ -49,8 +50,13 @@ class Peers:
         return owner in self._seen
 
     async def look(self) -> None:
-        """Look at all of them."""
+        """Look at all of them; returns when that was done since the call."""
+        asked = asyncio.get_running_loop().time()
         async with self._looking:
+            # A thousand map outputs that cannot be read are reported at once; one look is enough for all.
+            if self._looked > asked:
+                return
+            self._looked = asyncio.get_running_loop().time()
             waiting = [peer for peer in self._configured if not self._hung.holds(_name(peer))]
             answers = await self._ask(waiting) if waiting else {}
             for peer in waiting:
@@ -97,10 +103,9 @@ class Peers:
         await link.close()
         if len(answers) < len(peers):
             await spawner.kill_looker(name)
-            if not await self._hung.reaped(exited, pid):
-                for peer in peers:
-                    if peer.owner not in answers:
-                        self._hung.add(pid, _name(peer))
+            for peer in peers:
+                if peer.owner not in answers:
+                    self._hung.expect_end(exited, pid, _name(peer))
         return answers
 
 

@@ -100,8 +100,9 @@ class Worker:
     ) -> None:
         self.name = name
         self.hung = Hung()
+        self.read_deadline = config.worker.read_deadline
         self._spawner = spawner
-        self._peers = Peers(_peers(config, name), config.worker.read_deadline, self.hung, self._live_spawner)
+        self._peers = Peers(_peers(config, name), self.read_deadline, self.hung, self._live_spawner)
         self._told_condition: WorkerCondition | None = None
         self._told_seen: PeerVolumesSeen | None = None
         self._config, self._volume = config, volume
@@ -158,13 +159,17 @@ class Worker:
         """Look at the peers' volumes from time to time."""
         while True:
             await asyncio.sleep(self._config.worker.peer_check_interval)
-            await self._peers.look()
-            self._tell_changes()
+            await self.look_at_peers()
 
     async def _watch_condition(self) -> None:
         while True:
             await asyncio.sleep(CONDITION_INTERVAL)
             self._tell_changes()
+
+    async def look_at_peers(self) -> None:
+        """Look at the peers' volumes now, and tell the master what has changed."""
+        await self._peers.look()
+        self._tell_changes()
 
     def _tell_changes(self) -> None:
         """Tell the master how this worker does, and what it sees, where that is not what it last told."""

@@ -18,6 +18,7 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.job import Job, LoadedJob, instantiate
 from blfs_mr.model import JobSpec
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
+from blfs_mr.taskrun.deadline import watch_reads
 from blfs_mr.taskrun.reducer import LEAST_BUDGET, LEAST_READ, OUTPUT_BUFFERS, READ_BUFFERS_SHARE, take_all
 from blfs_mr.taskrun.segments import SegmentSource
 from blfs_mr.wire.messages.base import CommitOutput
@@ -46,7 +47,7 @@ def run_reduce(
         in_order=job.sort_batches or job.total_order,
         compressed=bool(spec.settings.compression),
     )
-    source = SegmentSource(task.attempt.task.index, held, read_size)
+    source = SegmentSource(task.attempt.task.index, held, read_size, watch_reads(task, link))
     consumed = take_all(task, link, source)
     source.close()
     progress.doing = "setup"

@@ -19,6 +19,7 @@ from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.taskrun.deadline import ReadWatch, watch_reads
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import Volume, open_volume
 from blfs_mr.wire.messages.child import CannotDrain, Drained, RunDrain
@@ -34,8 +35,9 @@ def run_drain(task: RunDrain, link: BlockingLink) -> int:
     What cannot be read or verified is the map output's fault, just as when a reducer finds it so; what cannot
     be written is this worker's.
     """
+    watch = watch_reads(task, link)
     try:
-        output = drained(task)
+        output = drained(task, watch)
     except LinkClosed:
         return 1
     except SourceUnreadable as error:
@@ -44,6 +46,8 @@ def run_drain(task: RunDrain, link: BlockingLink) -> int:
         return _fail(link, FailureKind.STORAGE, str(error))
     except BlfsMrError as error:
         return _fail(link, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
+    finally:
+        watch.close()
     link.send(Drained(output))
     return 0
 
@@ -53,8 +57,8 @@ def _fail(link: BlockingLink, kind: FailureKind, summary: str) -> int:
     return 1
 
 
-def drained(task: RunDrain) -> MapOutput:
-    """Make the copy; the map output as it lies on scratch.
+def drained(task: RunDrain, watch: ReadWatch) -> MapOutput:
+    """Make the copy; the map output as it lies on scratch. ``watch`` is told of all that is read.
 
     Raises SourceUnreadable for the map output, OutputError for scratch.
     """
@@ -68,29 +72,31 @@ def drained(task: RunDrain) -> MapOutput:
             )
             lease = Lease(copy, original.generation, task.output.attempt)
             with ExitStack() as stack:
-                with _source():
+                with watch.reading(published), _source():
                     source = _volume_of(task, published).open_for_read(original.shared_file)
                     stack.callback(os.close, source)
                 with _scratch(task):
                     target = scratch.open_for_write(copy)
                     stack.callback(os.close, target)
-                files.append(
-                    _copy(
-                        source, published, SharedFileWriter(target, lease, task.total_partitions), task, pool
-                    )
-                )
+                writer = SharedFileWriter(target, lease, task.total_partitions)
+                files.append(_copy(source, published, writer, task, pool, watch))
     return MapOutput(task.output.attempt, task.output.worker, tuple(files))
 
 
 def _copy(
-    source: int, published: PublishedFile, writer: SharedFileWriter, task: RunDrain, pool: BufferPool
+    source: int,
+    published: PublishedFile,
+    writer: SharedFileWriter,
+    task: RunDrain,
+    pool: BufferPool,
+    watch: ReadWatch,
 ) -> PublishedFile:
     """One run's segments, sealed anew. No flush: should this host fall, the copy is lost with it anyway."""
     for partition in sorted(task.partitions):
-        with _source():
+        with watch.reading(published), _source():
             blocks: Iterator[Block] = iter(SegmentReader(source, published, partition, pool))
         while True:
-            with _source():
+            with watch.reading(published), _source():
                 block = next(blocks, None)
             if block is None:
                 break

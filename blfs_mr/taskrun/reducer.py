@@ -20,6 +20,7 @@ from blfs_mr.model import ConsumedMapOutput, JobSpec
 from blfs_mr.shuffle import Combiner, GroupCursor, Order, Run
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
+from blfs_mr.taskrun.deadline import watch_reads
 from blfs_mr.taskrun.runs import RunStore
 from blfs_mr.taskrun.segments import SegmentSource
 from blfs_mr.wire.messages.base import CommitOutput, MapOutputLost
@@ -65,7 +66,7 @@ def run_reduce(
         combiner=combiner,
         compress=compressor(spec.settings.compression),
     )
-    source = SegmentSource(task.attempt.task.index, store, read_size)
+    source = SegmentSource(task.attempt.task.index, store, read_size, watch_reads(task, link))
     try:
         consumed = take_all(task, link, source)
         source.close()

@@ -15,9 +15,11 @@ from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
 from blfs_mr.model import MapOutput, PublishedFile, VolumeAccess, VolumeId
+from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun.ahead import ReadAhead
+from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.runs import HeldRun
 from blfs_mr.taskrun.scratch import ScratchRun
 from blfs_mr.volume.layout import Volume, open_volume
@@ -84,11 +86,14 @@ class Store(Protocol):
 
 
 class SegmentSource:
-    """Reads the segments of ``partition`` into ``store``. ``read_size`` bounds one read, in bytes."""
+    """Reads the segments of ``partition`` into ``store``. ``read_size`` bounds one read, in bytes.
 
-    def __init__(self, partition: int, store: Store, read_size: int) -> None:
+    ``watch`` is told of all that is read.
+    """
+
+    def __init__(self, partition: int, store: Store, read_size: int, watch: ReadWatch) -> None:
         self.bytes_read = self.records = 0
-        self._partition, self._store = partition, store
+        self._partition, self._store, self._watch = partition, store, watch
         self._small = min(store.capacity // SMALL_SHARE, LARGEST_SMALL)
         self._access: dict[VolumeId, VolumeAccess] = {}
         self._volumes: dict[VolumeId, Volume] = {}
@@ -109,6 +114,7 @@ class SegmentSource:
         """Let buffers and threads go."""
         self._buffers.close()
         self._ahead.close()
+        self._watch.close()
 
     def _take(self, output: MapOutput, fetched: list[_Fetched | MapOutputUnreadable]) -> Taken:
         runs: list[HeldRun] = []
@@ -139,11 +145,12 @@ class SegmentSource:
 
         def fetch(published: PublishedFile) -> _Fetched | MapOutputUnreadable:
             try:
-                with self._opened(published) as descriptor, unreadable():
+                with self._opened(published) as descriptor, self._reading(published):
                     reader = SegmentReader(descriptor, published, self._partition, buffers)
                     if reader.length > self._small:
                         return _Fetched(large=True)
-                    return _Fetched(_in_memory(reader) if reader.records else None)
+                    # Small ones are one read, which the deadline around all of this covers.
+                    return _Fetched(_in_memory(reader, reader) if reader.records else None)
             except MapOutputUnreadable as error:
                 return error
 
@@ -152,24 +159,18 @@ class SegmentSource:
     def _read_large(self, published: PublishedFile, pending: int) -> HeldRun:
         """One segment; ``pending`` bytes are in memory, and not in the store."""
         with self._opened(published) as descriptor:
-            with unreadable():
+            with self._reading(published):
                 reader = SegmentReader(descriptor, published, self._partition, self._buffers)
             if pending + reader.length > self._store.room:
                 self._store.overflow()
             if pending + reader.length <= self._store.capacity:
-                with unreadable():
-                    return _in_memory(reader)
-            return self._copy_to_scratch(reader)
+                return _in_memory(reader, self._blocks(reader, published))
+            return self._copy_to_scratch(reader, published)
 
-    def _copy_to_scratch(self, reader: SegmentReader) -> HeldRun:
+    def _copy_to_scratch(self, reader: SegmentReader, published: PublishedFile) -> HeldRun:
         scratch = self._store.new_scratch_run()
         try:
-            blocks = iter(reader)
-            while True:
-                with unreadable():
-                    block = next(blocks, None)
-                if block is None:
-                    break
+            for block in self._blocks(reader, published):
                 scratch.append(block.payload, block.records)
             scratch.finish()
         except MapOutputUnreadable:
@@ -177,10 +178,25 @@ class SegmentSource:
             raise
         return HeldRun.on_scratch(scratch)
 
+    def _blocks(self, reader: SegmentReader, published: PublishedFile) -> Iterator[Block]:
+        """The blocks of a segment, each with a deadline of its own."""
+        blocks = iter(reader)
+        while True:
+            with self._reading(published):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
+    @contextmanager
+    def _reading(self, published: PublishedFile) -> Iterator[None]:
+        with self._watch.reading(published), unreadable():
+            yield
+
     @contextmanager
     def _opened(self, published: PublishedFile) -> Iterator[int]:
         shared_file = published.lease.shared_file
-        with unreadable():
+        with self._reading(published):
             descriptor = self._volume(shared_file.volume).open_for_read(shared_file)
         try:
             yield descriptor
@@ -196,8 +212,8 @@ class SegmentSource:
         return self._volumes[volume]
 
 
-def _in_memory(reader: SegmentReader) -> HeldRun:
-    return HeldRun.in_memory([bytes(block.payload) for block in reader], reader.records)
+def _in_memory(reader: SegmentReader, blocks: Iterable[Block]) -> HeldRun:
+    return HeldRun.in_memory([bytes(block.payload) for block in blocks], reader.records)
 
 
 @contextmanager

@@ -33,12 +33,14 @@ class RunMapTask(Message):
 class RunReduceTask(Message):
     """The first message to a reduce child.
 
-    ``scratch`` is a folder of its own on local disk. The output is written to ``output_path`` and, when the
-    commit is granted, renamed to ``final_path``, on the same file system.
+    A read of a volume may take ``read_deadline`` seconds. ``scratch`` is a folder of its own on local disk.
+    The output is written to ``output_path`` and, when the commit is granted, renamed to ``final_path``, on
+    the same file system.
     """
 
     attempt: AttemptId
     map_tasks: int
+    read_deadline: float
     scratch: str
     output_path: str
     final_path: str
@@ -48,12 +50,14 @@ class RunReduceTask(Message):
 class RunDrain(Message):
     """The first message to a drain child: copy the segments of ``partitions`` of ``output`` to ``scratch``.
 
-    ``volumes`` are those that the output lies on. ``serial`` tells the job's drains on this worker apart.
+    ``volumes`` are those that the output lies on, ``read_deadline`` the seconds a read of them may take.
+    ``serial`` tells the job's drains on this worker apart.
     """
 
     serial: int
     output: MapOutput
     volumes: tuple[VolumeAccess, ...]
+    read_deadline: float
     partitions: tuple[int, ...]
     total_partitions: int
     scratch: VolumeAccess

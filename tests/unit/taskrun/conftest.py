@@ -48,6 +48,9 @@ JOB = JobId("00" * 8)
 WORKER = WorkerName("w")
 KIB, MIB = 1 << 10, 1 << 20
 
+UNHURRIED = 600.0
+"""Seconds for a read: here nothing hangs, and what is overdue would end the process of the tests."""
+
 Reply = TypeVar("Reply", bound=Message)
 
 SETTINGS = JobSettings(
@@ -146,6 +149,7 @@ class Worker:
         task = RunReduceTask(
             attempt_of(TaskKind.REDUCE, partition),
             len(self.published),
+            UNHURRIED,
             str(scratch),
             f"{final}.attempt",
             str(final),

@@ -19,7 +19,7 @@ from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun.drainer import run_drain
 from blfs_mr.volume.layout import open_volume
 from blfs_mr.wire.messages.child import CannotDrain, Drained, RunDrain
-from tests.unit.taskrun.conftest import KIB, Worker, load, spec_of
+from tests.unit.taskrun.conftest import KIB, UNHURRIED, Worker, load, spec_of
 
 PARTITIONS = 5
 NUMBERS = """
@@ -63,7 +63,7 @@ def task(make_worker: Callable[..., Worker], tmp_path: Path) -> RunDrain:
         VolumeId("5c" * 16), VolumeLayout.DIRECTORY, str(tmp_path / "drained"), direct=False
     )
     os.mkdir(scratch.root)
-    return RunDrain(1, output, (worker.volume.access,), (3, 1), PARTITIONS, scratch)
+    return RunDrain(1, output, (worker.volume.access,), UNHURRIED, (3, 1), PARTITIONS, scratch)
 
 
 def keys(output: MapOutput, access: VolumeAccess, partition: int) -> list[object]:
@@ -89,7 +89,7 @@ def test_a_copy_has_the_records_of_its_partitions_and_no_others(task: RunDrain) 
 
 def test_two_drains_of_one_output_do_not_meet(task: RunDrain) -> None:
     first = drain(task)
-    second = drain(RunDrain(2, task.output, task.volumes, (0,), PARTITIONS, task.scratch))
+    second = drain(RunDrain(2, task.output, task.volumes, UNHURRIED, (0,), PARTITIONS, task.scratch))
     assert isinstance(first, MapOutput)
     assert isinstance(second, MapOutput)
     assert len(keys(first, task.scratch, 1)) == len(keys(second, task.scratch, 0)) == 600
@@ -103,7 +103,9 @@ def test_bytes_that_fail_their_checks_are_the_map_outputs_fault(task: RunDrain) 
         (last,) = file.read(1)
         file.seek(published.length - 1)
         file.write(bytes([last ^ 1]))
-    drained = RunDrain(1, task.output, task.volumes, tuple(range(PARTITIONS)), PARTITIONS, task.scratch)
+    drained = RunDrain(
+        1, task.output, task.volumes, UNHURRIED, tuple(range(PARTITIONS)), PARTITIONS, task.scratch
+    )
     failure = drain(drained)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.DATA
@@ -111,7 +113,7 @@ def test_bytes_that_fail_their_checks_are_the_map_outputs_fault(task: RunDrain) 
 
 
 def test_files_that_are_gone_or_cannot_be_reached_are_the_map_outputs_fault(task: RunDrain) -> None:
-    unreachable = drain(RunDrain(1, task.output, (), (1,), PARTITIONS, task.scratch))
+    unreachable = drain(RunDrain(1, task.output, (), UNHURRIED, (1,), PARTITIONS, task.scratch))
     os.unlink(os.path.join(task.volumes[0].root, task.output.files[0].lease.shared_file.path))
     gone = drain(task)
     for failure, said in ((unreachable, "cannot be reached from here"), (gone, "FileNotFoundError")):

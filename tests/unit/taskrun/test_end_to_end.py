@@ -25,12 +25,13 @@ from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun import mapper, reducer
 from blfs_mr.taskrun.attempt import Progress
+from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.drainer import drained
 from blfs_mr.taskrun.reducer import run_reduce
 from blfs_mr.volume.directory import OwnedDirectoryVolume
 from blfs_mr.wire.messages.base import Message
 from blfs_mr.wire.messages.child import MapOutputs, NextMapOutput, RunDrain, RunReduceTask
-from tests.unit.taskrun.conftest import KIB, WORKER, Worker, attempt_of, load, spec_of
+from tests.unit.taskrun.conftest import KIB, UNHURRIED, WORKER, Worker, attempt_of, load, spec_of
 
 LITERALS = """
 class Literals(Job):
@@ -140,7 +141,10 @@ def drain_all(
     root.mkdir()
     scratch = VolumeAccess(VolumeId("5c" * 16), VolumeLayout.DIRECTORY, str(root), direct=False)
     reader.outputs = [
-        drained(RunDrain(serial, output, tuple(accesses), (partition,), reduces, scratch))
+        drained(
+            RunDrain(serial, output, tuple(accesses), UNHURRIED, (partition,), reduces, scratch),
+            ReadWatch(UNHURRIED, lambda published, why: None),
+        )
         for serial, output in enumerate(outputs)
     ]
     reader.volumes = [scratch]
@@ -151,7 +155,7 @@ def reduce(reader: Reader, spec: Any, loaded: Any, partition: int, maps: int) ->
     scratch.mkdir()
     attempt = attempt_of(TaskKind.REDUCE, partition)
     run_reduce(
-        RunReduceTask(attempt, maps, str(scratch), f"{final}.attempt", str(final)),
+        RunReduceTask(attempt, maps, UNHURRIED, str(scratch), f"{final}.attempt", str(final)),
         loaded, spec, reader.link, Progress(),
     )  # fmt: skip
     pairs = [line.split("\t") for line in final.read_text().splitlines()]
