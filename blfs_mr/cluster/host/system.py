@@ -87,6 +87,8 @@ class LocalSystem:
     def write(self, path: str, text: str, *, mode: int, user: str, group: str) -> bool:
         if self.read(path) == text and not self._owned(path, mode, user, group):
             return False
+        # Folders such as /etc/sysusers.d a bare host need not have.
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         temporary = f"{path}.{secrets.token_hex(4)}.new"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
