@@ -5,6 +5,7 @@ The volume of these tests forgets what no sync protected, as a host and a disk w
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,19 @@ def test_without_both_flushes_in_order_it_does_not_and_readers_see_that(
     map_words(worker, "b a c")
     with pytest.raises(CorruptData):
         read_keys(worker)
+
+
+def test_a_flush_that_fails_ends_the_attempt_and_is_not_tried_again(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+
+    def fail(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        map_words(worker, "b a c")
+    assert len(flushed) == 1
+    assert worker.published == []
