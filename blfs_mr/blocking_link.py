@@ -12,7 +12,7 @@ import socket
 import threading
 import types
 from collections import deque
-from typing import TypeVar, cast, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from blfs_mr.errors import LinkClosed, ProtocolError, RequestFailed
 from blfs_mr.model import IncarnationId
@@ -23,6 +23,9 @@ from blfs_mr.wire.messages.base import Message, Refused
 from blfs_mr.wire.messages.client import ClientToMaster, MasterToClient
 from blfs_mr.wire.messages.handshake import HandshakeMessage
 from blfs_mr.wire.roles import Role
+
+if TYPE_CHECKING:
+    import ssl  # Loaded by who makes a context: to count words on one host nothing needs it.
 
 READ_CHUNK = 64 * 1024
 """Bytes asked for at once: most replies are far smaller, and a long one comes in a few pieces."""
@@ -126,8 +129,10 @@ class BlockingLink:
         return self._incoming.decode(self._bodies.popleft())
 
 
-def dial(host: str, port: int, *, cluster: str, secret: bytes, name: str) -> BlockingLink:
-    """A client's proven link to the master at ``host`` and ``port``.
+def dial(
+    host: str, port: int, *, cluster: str, secret: bytes, name: str, tls: ssl.SSLContext | None = None
+) -> BlockingLink:
+    """A client's proven link to the master at ``host`` and ``port``; with ``tls``, both show a certificate.
 
     Raises :class:`LinkClosed` when nobody answers, :class:`HandshakeRefused` when either side refuses.
     """
@@ -138,6 +143,8 @@ def dial(host: str, port: int, *, cluster: str, secret: bytes, name: str) -> Blo
             f"cannot connect to {host}:{port}: {error.strerror or error}; is the master running there?"
         ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is not None:
+        sock = _with_tls(sock, tls, f"{host}:{port}")
     handshake = ClientHandshake(
         cluster=cluster,
         secret=secret,
@@ -155,3 +162,16 @@ def dial(host: str, port: int, *, cluster: str, secret: bytes, name: str) -> Blo
             link.send(answer)
     link.speak(incoming=MasterToClient, outgoing=ClientToMaster)
     return link
+
+
+def _with_tls(sock: socket.socket, tls: ssl.SSLContext, address: str) -> socket.socket:
+    """``sock`` under TLS, with a master at the other end."""
+    from blfs_mr.tls import check_master
+
+    try:
+        wrapped = tls.wrap_socket(sock)
+    except OSError as error:
+        sock.close()
+        raise LinkClosed(f"no TLS with {address}: {getattr(error, 'reason', None) or error}") from error
+    check_master(wrapped.getpeercert())
+    return wrapped

@@ -38,6 +38,11 @@ class Cluster(_Section):
 
 
 @dataclass(frozen=True)
+class Tls(_Section):
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
 class Master(_Section):
     host: str = "127.0.0.1"
     port: int = 7070
@@ -92,10 +97,15 @@ class BuiltIn(_Section):
     embedded: Embedded
     secret_file: str = DEFAULT_SECRET
     cluster: Cluster = field(default_factory=Cluster)
+    tls: Tls = field(default_factory=Tls)
     master: Master = field(default_factory=Master)
     worker: Worker = field(default_factory=Worker)
     job: Job = field(default_factory=Job)
     logging: Logging = field(default_factory=Logging)
+
+    @property
+    def tls_folder(self) -> None:
+        return None
 
     @property
     def secret_path(self) -> Path:

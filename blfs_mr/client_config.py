@@ -1,6 +1,6 @@
-"""What a submitter has to know of the configuration: the cluster's id, and where its secret is.
+"""What a submitter has to know of the configuration: which cluster, where its master is, how to prove itself.
 
-Two values of ``config.toml``, read without the models of ``blfs_mr.config``, with which daemons check the
+A few values of ``config.toml``, read without the models of ``blfs_mr.config``, with which daemons check the
 whole file: loading those would take longer than all else that a submission does before its job runs.
 """
 
@@ -27,26 +27,44 @@ class ClientConfig:
 
     cluster: str
     secret_path: Path
+    master: str
+    """``HOST:PORT`` of the master; empty where the file names no other host's."""
+
+    tls_folder: Path | None
+    """The credentials for TLS; None without TLS."""
 
 
 def load_client_config(path: Path | None, environment: Mapping[str, str]) -> ClientConfig:
     """From the file at ``path``, else the one that ``BLFS_MR_CONFIG`` names, else the defaults.
 
-    Raises ConfigError for a file that cannot be read, and for these two values if they are of no use.
+    Raises ConfigError for a file that cannot be read, and for these values if they are of no use.
     """
     path = config_path(path, environment)
     given = {} if path is None else read_toml(path)
     home = given.get("home", default_home(environment))
-    section = given.get("cluster", {})
-    cluster = section.get("id", DEFAULT_CLUSTER) if isinstance(section, dict) else None
+    cluster = _value(given, "cluster", "id", DEFAULT_CLUSTER)
+    folder = _value(given, "tls", "folder", "")
     secret = given.get("secret_file", DEFAULT_SECRET)
-    for key, value in (("home", home), ("cluster.id", cluster), ("secret_file", secret)):
+    for key, value in (
+        ("home", home),
+        ("cluster.id", cluster),
+        ("tls.folder", folder),
+        ("secret_file", secret),
+    ):
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key} = {value!r}; allowed: text")
-    expanded = secret.replace("{home}", home)
-    if expanded.startswith("~/"):
-        expanded = user_home(environment) + expanded[1:]
-    return ClientConfig(str(cluster), Path(expanded))
+
+    def place(template: str) -> Path:
+        expanded = template.replace("{home}", home)
+        return Path(user_home(environment) + expanded[1:] if expanded.startswith("~/") else expanded)
+
+    host = str(_value(given, "master", "host", "127.0.0.1"))
+    # A master on this host is asked for by --master: without it, a submission runs a cluster of its own.
+    elsewhere = not (host == "localhost" or host == "::1" or host.startswith("127."))
+    port = _value(given, "master", "port", 7070)
+    return ClientConfig(
+        str(cluster), place(secret), f"{host}:{port}" if elsewhere else "", place(folder) if folder else None
+    )
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -63,6 +81,11 @@ def config_path(path: Path | None, environment: Mapping[str, str]) -> Path | Non
     if path is None and environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE])
     return path
+
+
+def _value(given: Mapping[str, Any], section: str, key: str, default: object) -> Any:
+    table = given.get(section, {})
+    return table.get(key, default) if isinstance(table, dict) else None
 
 
 def default_home(environment: Mapping[str, str]) -> str:

@@ -65,7 +65,10 @@ _WORKER_PATH = 'an absolute path; "{home}" stands for home, "{name}" for the wor
 class MasterSection(Section):
     """Where the master listens, and how long it waits for workers. Times are seconds."""
 
-    host: str = Field(default="127.0.0.1", description='"localhost", an address in 127.0.0.0/8, or "::1"')
+    host: str = Field(
+        default="127.0.0.1",
+        description='an IP address, or "localhost"; one that is not of this host alone only with tls.folder',
+    )
     port: int = Field(default=7070, ge=0, le=65535, description="0 to 65535; 0 lets the system choose")
     heartbeat_interval: Duration = Field(
         default=1.0, ge=0.01, le=3600, description='a duration from "10ms" to "1h", such as "1s"'
@@ -82,16 +85,19 @@ class MasterSection(Section):
 
     @field_validator("host")
     @classmethod
-    def _only_loopback(cls, host: str) -> str:
+    def _an_address(cls, host: str) -> str:
         if host == "localhost":
             return host
         try:
-            address = ipaddress.ip_address(host)
+            ipaddress.ip_address(host)
         except ValueError:
             raise ValueError("it is no IP address") from None
-        if not address.is_loopback:
-            raise ValueError("links are not encrypted (there is no TLS), so only loopback is served")
         return host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether no other host can reach the master."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
     @field_validator("worker_timeout")
     @classmethod
@@ -101,6 +107,16 @@ class MasterSection(Section):
         if interval is not None and timeout < 2 * interval:
             raise ValueError(f"two heartbeat intervals are {2 * interval:g}s")
         return timeout
+
+
+class TlsSection(Section):
+    """Credentials for links that leave the host."""
+
+    folder: HomeTemplate | None = Field(
+        default=None,
+        description='an absolute path ("{home}" stands for home) of a folder with authority.pem, '
+        "revoked.pem, certificate.pem and certificate.key; left out: no TLS",
+    )
 
 
 class PeerSection(Section):
@@ -215,11 +231,28 @@ class Config(Section):
         default=DEFAULT_SECRET, description='an absolute path; "{home}" stands for home'
     )
     cluster: ClusterSection = ClusterSection()
+    tls: TlsSection = TlsSection()
     master: MasterSection = MasterSection()
     worker: WorkerSection = WorkerSection()
     job: JobSection = JobSection()
     embedded: EmbeddedSection
     logging: LoggingSection = LoggingSection()
+
+    @field_validator("master")
+    @classmethod
+    def _encrypted_off_loopback(cls, master: MasterSection, info: ValidationInfo) -> MasterSection:
+        tls = info.data.get("tls")
+        if not master.is_loopback and tls is not None and tls.folder is None:
+            raise ValueError(
+                f"other hosts reach {master.host}, and links are encrypted only with tls.folder: set that too"
+            )
+        return master
+
+    @property
+    def tls_folder(self) -> Path | None:
+        """The folder of credentials for TLS, None without TLS."""
+        folder = self.tls.folder
+        return None if folder is None else Path(folder.replace("{home}", str(self.home)))
 
     @property
     def secret_path(self) -> Path:

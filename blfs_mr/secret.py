@@ -4,6 +4,9 @@ It is made by whichever process needs it first. Several daemons may start at onc
 step with all its contents (written under another name, then linked): the first one wins and the others read
 what it made. A secret that others could have read is no secret, so such a file is refused, not mended: only
 the operator knows whether it leaked.
+
+While a secret is replaced, the file of the master holds two, a line each: the new one, and the old one that
+workers and submitters still prove themselves with.
 """
 
 from __future__ import annotations
@@ -19,11 +22,16 @@ from blfs_mr.errors import ConfigError
 SECRET_BYTES = 32
 """The output size of SHA-256, with which the handshake authenticates; a longer key would add nothing."""
 
-_CONTENTS = re.compile(rb"[0-9a-f]{%d}\n?" % (2 * SECRET_BYTES))
+_CONTENTS = re.compile(rb"[0-9a-f]{%d}(\n[0-9a-f]{%d})?\n?" % (2 * SECRET_BYTES, 2 * SECRET_BYTES))
 
 
 def load_or_create_secret(path: Path) -> bytes:
-    """The 32 bytes in the file at ``path``, which is made with mode 0600 where it is missing.
+    """The 32 bytes with which this host proves itself: the first of :func:`load_or_create_secrets`."""
+    return load_or_create_secrets(path)[0]
+
+
+def load_or_create_secrets(path: Path) -> tuple[bytes, ...]:
+    """The secrets, 32 bytes each and newest first, in the file at ``path``, made with mode 0600 if missing.
 
     Raises ConfigError, with the remedy, where the file cannot be made or read, others may read it, or its
     contents are no secret.
@@ -38,7 +46,18 @@ def load_or_create_secret(path: Path) -> bytes:
         raise ConfigError(f"{path}: the secret cannot be read or made: {error.strerror}") from error
 
 
-def _load(path: Path) -> bytes:
+def rotate_secret(path: Path) -> None:
+    """Put a new secret before the present one, which the master still admits. Raises ConfigError, OSError."""
+    present = load_or_create_secret(path)
+    _replace(path, f"{secrets.token_hex(SECRET_BYTES)}\n{present.hex()}\n")
+
+
+def retire_old_secret(path: Path) -> None:
+    """End a rotation: only the newest secret is left. Raises ConfigError, OSError."""
+    _replace(path, f"{load_or_create_secret(path).hex()}\n")
+
+
+def _load(path: Path) -> tuple[bytes, ...]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
@@ -57,21 +76,33 @@ def _load(path: Path) -> bytes:
             f"{path}: no secret ({2 * SECRET_BYTES} hex digits); copy the one of the other nodes here, or "
             "delete the file to have a new one made"
         )
-    return bytes.fromhex(contents.decode("ascii"))
+    return tuple(bytes.fromhex(line) for line in contents.decode("ascii").split())
 
 
 def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    temporary = _write_beside(path, f"{secrets.token_hex(SECRET_BYTES)}\n")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(SECRET_BYTES).encode("ascii") + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass  # Another daemon was first; its secret is as good.
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # Another daemon was first; its secret is as good.
     finally:
         os.unlink(temporary)
+
+
+def _replace(path: Path, contents: str) -> None:
+    # The owner stays the same: who rotates is root, and daemons are not.
+    status = path.stat()
+    temporary = _write_beside(path, contents)
+    os.chown(temporary, status.st_uid, status.st_gid)
+    os.replace(temporary, path)
+
+
+def _write_beside(path: Path, contents: str) -> Path:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(contents)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

@@ -29,7 +29,6 @@ from blfs_mr.model import JobId, JobSettings, WorkerName
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.net.listener import Peer
 from blfs_mr.net.listener import serve as listen
-from blfs_mr.secret import load_or_create_secret
 from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import CommitOutput, MapOutputLost, Message, Refused, TaskFailed
@@ -73,6 +72,7 @@ from blfs_mr.wire.messages.worker import (
     WorkerRegistered,
 )
 from blfs_mr.wire.roles import Role
+from daemons.admission import load_admission, reload_on_hangup
 from daemons.lifecycle import notify, run, set_up_logging
 
 if TYPE_CHECKING:
@@ -381,16 +381,18 @@ def next_epoch(home: Path) -> int:
 
 async def serve(config: Config, listening: socket.socket | None = None) -> None:
     """Listen and schedule until cancelled, on the socket ``listening`` if there is one already."""
-    master = Master(config)
+    master, admission = Master(config), load_admission(config)
     listener = await listen(
         config.master.host,
         config.master.port,
         cluster=config.cluster.id,
-        secret=load_or_create_secret(config.secret_path),
+        secrets=admission.secrets,
+        tls=admission.tls,
         epoch=next_epoch(config.home),
         on_link=master.on_link,
         listening=listening,
     )
+    reload_on_hangup(config, listener)
     notify("READY=1")
     try:
         await master.watch_time()

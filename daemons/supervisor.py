@@ -111,6 +111,7 @@ def _start(
         update={
             "home": home,
             "secret_file": "{home}/secret",
+            "tls": config.tls.model_copy(update={"folder": None}),
             "master": config.master.model_copy(update={"host": LOOPBACK, "port": port}),
             "worker": config.worker.model_copy(
                 update={

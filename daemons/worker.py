@@ -42,6 +42,7 @@ from blfs_mr.model import (
 from blfs_mr.net.dial import connect
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.secret import load_or_create_secret
+from blfs_mr.tls import client_context
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import OwnedVolume
 from blfs_mr.volume.opening import open_own
@@ -188,7 +189,7 @@ class Worker:
 
     async def _session(self) -> None:
         """One connection to the master, from handshake to its end."""
-        master = self._config.master
+        master, tls_folder = self._config.master, self._config.tls_folder
         self._link, self._epoch = await connect(
             master.host,
             master.port,
@@ -198,6 +199,8 @@ class Worker:
             name=self.name,
             incarnation=self._incarnation,
             lowest_epoch=self._epoch,
+            # Read anew, as the secret is: what was rotated counts from the next connection on.
+            tls=None if tls_folder is None else client_context(tls_folder),
         )
         seen = PeerVolumesSeen(self._peers.seen)
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from blfs_mr.errors import HandshakeRefused, LinkClosed, ProtocolError
 from blfs_mr.model import IncarnationId
 from blfs_mr.net.handshake import HANDSHAKE_DEADLINE, fresh_nonce, receive_handshake, send_handshake
 from blfs_mr.net.link import READ_CHUNK, KeepAlive, Link
 from blfs_mr.net.vocabularies import FROM_MASTER, TO_MASTER
+from blfs_mr.tls import check_master
 from blfs_mr.wire.handshake import ClientHandshake
 from blfs_mr.wire.roles import Role
 
@@ -23,10 +25,13 @@ async def connect(
     name: str,
     incarnation: IncarnationId,
     lowest_epoch: int = 0,
+    tls: ssl.SSLContext | None = None,
     keep_alive: KeepAlive | None = None,
     handshake_deadline: float = HANDSHAKE_DEADLINE,
 ) -> tuple[Link, int]:
     """An open link to the master at ``host`` and ``port``, and that master's epoch.
+
+    With ``tls``, both show a certificate first.
 
     Raises :class:`LinkClosed` when nobody answers or the connection ends, :class:`HandshakeRefused` when
     either side refuses the other, another :class:`ProtocolError` when what answers is no master.
@@ -43,8 +48,10 @@ async def connect(
     )
     try:
         async with asyncio.timeout(handshake_deadline):
-            reader, writer = await _open(host, port)
+            reader, writer = await _open(host, port, tls)
             try:
+                if tls is not None:
+                    check_master(writer.get_extra_info("peercert"))
                 await _shake_hands(reader, writer, handshake)
             except BaseException as error:
                 writer.transport.abort()
@@ -70,9 +77,13 @@ async def connect(
     return link, handshake.epoch
 
 
-async def _open(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(
+    host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        return await asyncio.open_connection(host, port, limit=READ_CHUNK)
+        return await asyncio.open_connection(host, port, limit=READ_CHUNK, ssl=tls)
+    except ssl.SSLError as error:
+        raise LinkClosed(f"no TLS with {host}:{port}: {error.reason or error}") from error
     except OSError as error:
         raise LinkClosed(
             f"cannot connect to {host}:{port}: {error.strerror or error}; is the master running there?"

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blfs_mr.blocking_link import BlockingLink, dial
 from blfs_mr.errors import ConfigError, FrameTooLarge, LinkClosed, UsageError
@@ -22,6 +23,9 @@ from blfs_mr.wire.messages.client import (
     JobProgressed,
     SubmitJob,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 SILENCE_DEADLINE = 30.0
 """Seconds without a sign of the master after which it counts as gone. It sends one every second or so."""
@@ -39,10 +43,12 @@ News = Callable[[JobProgressed | AttemptFailed], None]
 class Client:
     """One submitter's link to a master."""
 
-    def __init__(self, host: str, port: int, cluster: str, secret: bytes) -> None:
+    def __init__(
+        self, host: str, port: int, cluster: str, secret: bytes, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Connect. Raises LinkClosed when nobody answers, HandshakeRefused when secret or cluster differ."""
         name = f"{socket.gethostname()}-{os.getpid()}"
-        self._link: BlockingLink = dial(host, port, cluster=cluster, secret=secret, name=name)
+        self._link: BlockingLink = dial(host, port, cluster=cluster, secret=secret, name=name, tls=tls)
         self._link.set_deadline(SILENCE_DEADLINE)
         self._job: JobId | None = None
 
@@ -94,12 +100,12 @@ class Client:
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret of an existing cluster. Raises ConfigError; one made here would be another one."""
+    """The newest secret of an existing cluster. Raises ConfigError; one made here would be another one."""
     try:
-        return bytes.fromhex(path.read_text().strip())
+        return bytes.fromhex(path.read_text().split()[0])
     except FileNotFoundError:
         raise ConfigError(
             f"there is no cluster secret at {path}: start the master first, or name its --config"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError) as error:
         raise ConfigError(f"the cluster secret at {path} cannot be read: {error}") from error

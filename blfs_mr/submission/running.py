@@ -60,7 +60,9 @@ def run(submission: Submission) -> None:
 
 def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
     """Load the program, while an embedded cluster starts if that is what it runs on."""
-    if submission.master is None:
+    config = load_client_config(submission.config, os.environ)
+    master, tls = submission.master or config.master, None
+    if not master:
         embedded = EmbeddedCluster(submission.config, submission.workers, submission.slots)
         stack.callback(embedded.close)
         program = load_program(submission)
@@ -71,14 +73,17 @@ def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
     else:
         if submission.workers or submission.slots:
             raise UsageError("--workers and --slots are for the embedded cluster, not for --master")
-        config = load_client_config(submission.config, os.environ)
-        host, port = parse_address(submission.master)
+        host, port = parse_address(master)
+        if config.tls_folder is not None:
+            from blfs_mr.tls import client_context  # Not loaded where a job stays on this host.
+
+            tls = client_context(config.tls_folder)
         program = load_program(submission)
         cluster, secret_file = config.cluster, config.secret_path
         slots = folder = None
 
     def connect() -> Client:
-        return Client(host, port, cluster, read_secret(secret_file))
+        return Client(host, port, cluster, read_secret(secret_file), tls)
 
     client = connect()
     try:

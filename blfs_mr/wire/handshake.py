@@ -19,6 +19,7 @@ nothing that the secret made. In place of its next message the master may say ``
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blfs_mr.errors import HandshakeRefused
@@ -134,12 +135,13 @@ class ClientHandshake:
 class ServerHandshake:
     """The master's side of one connection. Give :meth:`handle` what arrives, send what it returns.
 
-    ``peer`` is None until the peer has proven the secret; then it says who they are. When :meth:`handle`
-    raises, the exception's text is what may be told to the peer.
+    ``peer`` is None until the peer has proven a secret; then it says who they are. There are several of
+    ``secrets`` while one is replaced by another. When :meth:`handle` raises, the exception's text is what may
+    be told to the peer.
     """
 
-    def __init__(self, *, cluster: str, secret: bytes, epoch: int, nonce: bytes) -> None:
-        self._secret = secret
+    def __init__(self, *, cluster: str, secrets: Sequence[bytes], epoch: int, nonce: bytes) -> None:
+        self._secrets = secrets
         self._challenge = Challenge(PROTOCOL_VERSION, cluster, epoch, nonce)
         self._hello: Hello | None = None
         self.peer: PeerClaims | None = None
@@ -152,12 +154,16 @@ class ServerHandshake:
             self._hello = message
             return self._challenge
         if isinstance(message, ClientProof) and self._hello is not None and self.peer is None:
-            expected = proof(self._secret, _CLIENT, self._hello, self._challenge)
-            if not hmac.compare_digest(expected, message.proof):
-                raise HandshakeRefused(_WRONG_SECRET)
+            secret = self._proven(self._hello, message)
             self.peer = PeerClaims(Role(self._hello.role), self._hello.name, self._hello.incarnation)
-            return ServerProof(proof(self._secret, _SERVER, self._hello, self._challenge))
+            return ServerProof(proof(secret, _SERVER, self._hello, self._challenge))
         raise HandshakeRefused(f"{type(message).__name__} came out of turn")
+
+    def _proven(self, hello: Hello, message: ClientProof) -> bytes:
+        for secret in self._secrets:
+            if hmac.compare_digest(proof(secret, _CLIENT, hello, self._challenge), message.proof):
+                return secret
+        raise HandshakeRefused(_WRONG_SECRET)
 
 
 def _check_same(ours: Hello | Challenge, version: int, cluster: str, nonce: bytes) -> None:

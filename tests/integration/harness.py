@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blfs_mr.errors import BlfsMrError
 from blfs_mr.submission.client import Client, read_secret
+from blfs_mr.tls import client_context
 
 if TYPE_CHECKING:
     from blfs_mr.wire.messages.client import ClusterDescription
@@ -196,8 +197,13 @@ class Stage:
 class Daemons:
     """A master and workers on loopback, started as an operator would start them."""
 
-    def __init__(self, stage: Stage, *, workers: int = 2, **settings: str) -> None:
-        """``settings`` are sections of the configuration, as TOML."""
+    def __init__(
+        self, stage: Stage, *, workers: int = 2, credentials: Path | None = None, **settings: str
+    ) -> None:
+        """``settings`` are sections of the configuration, as TOML.
+
+        With ``credentials``, links have TLS: in there is a folder for each daemon's name and ``client``.
+        """
         self.stage, self.home, self.port = stage, stage.folder / "home", free_port()
         self.config = stage.folder / "config.toml"
         self.log = stage.folder / "daemons.log"
@@ -210,7 +216,8 @@ class Daemons:
         }
         sections["master"] += f"\nport = {self.port}\nheartbeat_interval = '200ms'\nworker_timeout = '10s'"
         text = "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
-        self.config.write_text(f'home = "{self.home}"\n{text}')
+        self._text, self._credentials = f'home = "{self.home}"\n{text}', credentials
+        self.config.write_text(self._text + self._tls("client"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.start_master()
         for number in range(workers):
@@ -232,18 +239,19 @@ class Daemons:
 
     def start_master(self) -> None:
         """Start the master, and wait until it answers."""
-        self._start("master", "daemons.master", "--config", str(self.config))
+        self._start("master", "daemons.master", "--config", self._config_of("master"))
         wait_for(self.describe, f"the master answers; it said:\n{self.log.read_text()}")
 
     def start_worker(self, name: str) -> subprocess.Popen[bytes]:
         """Start a worker; it registers when it is ready."""
-        return self._start(name, "daemons.worker", "--config", str(self.config), "--name", name)
+        return self._start(name, "daemons.worker", "--config", self._config_of(name), "--name", name)
 
     def describe(self) -> ClusterDescription | None:
         """What the master says of itself; None while there is none."""
         try:
             secret = read_secret(self.home / "secret")
-            client = Client("127.0.0.1", self.port, "integration", secret)
+            tls = client_context(self._credentials / "client") if self._credentials else None
+            client = Client("127.0.0.1", self.port, "integration", secret, tls)
         except BlfsMrError:
             return None
         try:
@@ -292,6 +300,14 @@ class Daemons:
         for process in self.processes.values():
             process.terminate()
         return {name: process.wait(DEADLINE) for name, process in self.processes.items()}
+
+    def _tls(self, name: str) -> str:
+        return "" if self._credentials is None else f'[tls]\nfolder = "{self._credentials / name}"\n'
+
+    def _config_of(self, name: str) -> str:
+        path = self.stage.folder / f"{name}.toml"
+        path.write_text(self._text + self._tls(name))
+        return str(path)
 
     def _start(self, name: str, module: str, *options: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -372,7 +388,7 @@ def _command_of_parent(pid: int) -> str:
 
 
 @contextlib.contextmanager
-def running_daemons(stage: Stage, *, workers: int = 2, **settings: str) -> Iterator[Daemons]:
+def running_daemons(stage: Stage, *, workers: int = 2, **settings: Any) -> Iterator[Daemons]:
     """Daemons that are stopped at the end in any case."""
     try:
         yield Daemons(stage, workers=workers, **settings)

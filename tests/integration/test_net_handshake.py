@@ -42,7 +42,7 @@ class Master:
         self.listener: Listener
 
     async def open(self, **options: typing.Any) -> Master:
-        chosen: dict[str, typing.Any] = {"cluster": "lab", "secret": SECRET, "epoch": 7, **options}
+        chosen: dict[str, typing.Any] = {"cluster": "lab", "secrets": (SECRET,), "epoch": 7, **options}
         self.listener = await serve("127.0.0.1", 0, on_link=self._on_link, keep_alive=KEEP_ALIVE, **chosen)
         return self
 
@@ -202,12 +202,12 @@ async def test_proven_links_are_not_limited(master: Master, monkeypatch: pytest.
 async def test_a_busy_port_is_an_error_of_the_configuration(master: Master) -> None:
     port = master.listener.port
     with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is in use by another process"):
-        await serve("127.0.0.1", port, cluster="lab", secret=SECRET, epoch=1, on_link=master._on_link)
+        await serve("127.0.0.1", port, cluster="lab", secrets=(SECRET,), epoch=1, on_link=master._on_link)
 
 
 async def test_an_address_of_another_host_is_an_error_of_the_configuration(master: Master) -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on port 0 of 192\.0\.2\.1"):
-        await serve("192.0.2.1", 0, cluster="lab", secret=SECRET, epoch=1, on_link=master._on_link)
+        await serve("192.0.2.1", 0, cluster="lab", secrets=(SECRET,), epoch=1, on_link=master._on_link)
 
 
 async def test_connecting_where_nobody_listens_asks_whether_the_master_runs(master: Master) -> None:

@@ -52,7 +52,7 @@ def test_the_shipped_file_has_every_key_and_no_other() -> None:
     unstated = keys - set(stated)
     assert unstated == {
         *("worker.device", "worker.peers", "cluster.workers", "cluster.master_host", "cluster.sharedfiles"),
-        *("cluster.packages", "cluster.wheels", "cluster.ssh.key", "cluster.ssh.known_hosts"),
+        *("cluster.packages", "cluster.wheels", "tls.folder", "cluster.ssh.key", "cluster.ssh.known_hosts"),
     }
     for key in unstated:
         name = re.escape(key.rpartition(".")[2])
@@ -207,7 +207,9 @@ def test_an_unknown_key_that_is_near_to_none_is_refused_with_the_keys_of_its_sec
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "2001:db8::1"])
 def test_an_address_other_than_loopback_is_refused_for_want_of_encryption(tmp_path: Path, host: str) -> None:
     (told,) = problems(tmp_path, f'[master]\nhost = "{host}"')
-    assert "there is no TLS" in told
+    assert "links are encrypted only with tls.folder" in told
+    both = load(tmp_path, f'[master]\nhost = "{host}"\n[tls]\nfolder = "{{home}}/tls"')
+    assert both.tls_folder == both.home / "tls"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.errors import ConfigError
-from blfs_mr.secret import SECRET_BYTES, load_or_create_secret
+from blfs_mr.secret import (
+    SECRET_BYTES,
+    load_or_create_secret,
+    load_or_create_secrets,
+    retire_old_secret,
+    rotate_secret,
+)
 
 
 def test_a_missing_secret_is_made_for_its_owner_alone_and_found_again(tmp_path: Path) -> None:
@@ -77,3 +83,16 @@ def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be read or made"):
         load_or_create_secret(tmp_path / "file" / "secret")
+
+
+def test_a_rotation_keeps_the_old_secret_until_it_is_retired(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    old = load_or_create_secret(path)
+    rotate_secret(path)
+    new = load_or_create_secret(path)
+    assert new != old
+    assert load_or_create_secrets(path) == (new, old)
+    retire_old_secret(path)
+    assert load_or_create_secrets(path) == (new,)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]

@@ -45,7 +45,7 @@ def client(
 
 
 def server(*, secret: bytes = SECRET, epoch: int = 7, nonce: bytes = b"s" * 32) -> ServerHandshake:
-    return ServerHandshake(cluster="lab", secret=secret, epoch=epoch, nonce=nonce)
+    return ServerHandshake(cluster="lab", secrets=[secret], epoch=epoch, nonce=nonce)
 
 
 def challenge_of(handshake: ServerHandshake, hello: Hello) -> Challenge:

@@ -80,7 +80,7 @@ def handshake_transcript() -> str:
         incarnation=IncarnationId("00000000000000aa"),
         nonce=bytes(range(0x20, 0x40)),
     )
-    master = ServerHandshake(cluster="lab", secret=secret, epoch=7, nonce=bytes(range(0x40, 0x60)))
+    master = ServerHandshake(cluster="lab", secrets=[secret], epoch=7, nonce=bytes(range(0x40, 0x60)))
     hello = worker.hello()
     challenge = master.handle(hello)
     proof = worker.handle(challenge)
