@@ -412,6 +412,11 @@ class ResidentMeter:
         return int(os.pread(self._fd, 128, 0).split()[1]) * mmap.PAGESIZE
 
 
+def peak_memory() -> int:
+    """The most memory of this process that was ever in RAM at one time, in bytes (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def trim_memory() -> None:
     """Give freed memory that the C allocator keeps back to the kernel (malloc_trim(3)).
 

@@ -23,6 +23,9 @@ IncarnationId = NewType("IncarnationId", str)
 """16 lower-case hex digits, new at each start of a worker daemon."""
 
 Counters = dict[str, int]
+
+MAP_PEAK, REDUCE_PEAK = "map.peak_memory", "reduce.peak_memory"
+"""Counters of the most bytes in RAM that one task held. Of all tasks the largest counts, and not the sum."""
 """Names to counts. Ours begin with a stage and a dot (``map.records_in``); users' are ``user.NAME``."""
 
 

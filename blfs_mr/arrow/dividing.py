@@ -6,6 +6,7 @@ one copy of the table.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Protocol
@@ -16,6 +17,12 @@ import pyarrow.compute as pc
 from blfs_mr.arrow.hashing import combined, hash_rows, in_range, rehashed
 from blfs_mr.errors import InternalError, KeyNotSupported
 from blfs_mr.shuffle.columns import decode_batch
+
+_NUMBER = 8
+"""Bytes of a number that values are sorted by."""
+
+_LOOKED_AT = 64
+"""Values that show whether the first bytes of all tell them apart."""
 
 
 class Rule(Protocol):
@@ -117,6 +124,36 @@ def is_ordered(kind: pa.DataType) -> bool:
     )
 
 
+def _order(column: pa.Array) -> pa.Array:
+    """The positions of ``column`` in order. Raises KeyNotSupported.
+
+    Bytes of one width are sorted by their first eight as a number, which takes a third of the time. Where two
+    of these are equal, all of it was in vain; so it is not tried where that shows in the first of them.
+    """
+    if (
+        pa.types.is_fixed_size_binary(column.type)
+        and column.type.byte_width >= _NUMBER
+        and not column.null_count
+        and sys.byteorder == "little"
+    ):
+        few = _first_bytes(column[:_LOOKED_AT])
+        if len(few.unique()) == len(few):
+            numbers = _first_bytes(column)
+            positions = pc.sort_indices(numbers)
+            ordered = numbers.take(positions)
+            if not pc.any(pc.equal(ordered[:-1], ordered[1:])).as_py():
+                return positions
+        # As they are, they are sorted faster than as those that they would be searched as.
+        return pc.sort_indices(column)
+    return pc.sort_indices(searchable(column))
+
+
+def _first_bytes(column: pa.Array) -> pa.Array:
+    """The first eight bytes of each value as a number, the first of them being worth most."""
+    reversed_bytes = pc.binary_reverse(pc.binary_slice(column, 0, _NUMBER).cast(pa.binary()))
+    return pa.Array.from_buffers(pa.uint64(), len(column), [None, reversed_bytes.buffers()[2]])
+
+
 def sort_by_keys(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     """``table`` with its rows in the order of ``keys``, nulls last; rows of equal keys keep their order.
 
@@ -124,9 +161,6 @@ def sort_by_keys(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     """
     table = table.combine_chunks()
     if len(keys) == 1:
-        column = combined(table[keys[0]])
-        # Bytes of a fixed width are sorted faster than those they would be searched as.
-        fixed = pa.types.is_fixed_size_binary(column.type)
-        return table.take(pc.sort_indices(column if fixed else searchable(column)))
+        return table.take(_order(combined(table[keys[0]])))
     by = pa.table({str(at): searchable(combined(table[key])) for at, key in enumerate(keys)})
     return table.take(pc.sort_indices(by, sort_keys=[(name, "ascending") for name in by.column_names]))

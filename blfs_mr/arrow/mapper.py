@@ -21,7 +21,7 @@ from blfs_mr.arrow.yielded import Conformer, tables_of
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.formats.reading import open_split
 from blfs_mr.job import Job, LoadedJob, instantiate
-from blfs_mr.model import InputSplit, JobSpec
+from blfs_mr.model import MAP_PEAK, InputSplit, JobSpec
 from blfs_mr.taskrun.mapper import WRITE_BUFFERS, MapOutputWriter
 from blfs_mr.volume.layout import Volume, open_volume
 from blfs_mr.wire.messages.child import PublishMapOutput, RunMapTask
@@ -69,6 +69,7 @@ def run_map(
         "combine.records_out": 0,
         "map.records_spilled": sum(file.records for file in files),
         "map.bytes_spilled": sum(file.length for file in files),
+        MAP_PEAK: linux.peak_memory(),
         **job.counters,
     }
     link.request(PublishMapOutput(task.attempt, files, counters))

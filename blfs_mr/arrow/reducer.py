@@ -16,7 +16,7 @@ from blfs_mr.arrow.writing import LARGEST_GROUP, write_tables
 from blfs_mr.arrow.yielded import tables_of, without_dictionaries
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.job import Job, LoadedJob, instantiate
-from blfs_mr.model import JobSpec
+from blfs_mr.model import REDUCE_PEAK, JobSpec
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
 from blfs_mr.taskrun.deadline import watch_reads
 from blfs_mr.taskrun.reducer import LEAST_BUDGET, LEAST_READ, OUTPUT_BUFFERS, READ_BUFFERS_SHARE, take_all
@@ -70,6 +70,7 @@ def run_reduce(
         "reduce.groups": reduced.calls,
         "reduce.records_out": records_out,
         "reduce.bytes_out": size,
+        REDUCE_PEAK: linux.peak_memory(),
         **job.counters,
     }
     link.request(RequestCommit(task.attempt, consumed, counters), expect=CommitOutput)

@@ -23,6 +23,8 @@ from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep,
 from blfs_mr.core.task import Attempt, TaskMachine
 from blfs_mr.errors import InvalidTransition
 from blfs_mr.model import (
+    MAP_PEAK,
+    REDUCE_PEAK,
     AttemptId,
     Counters,
     Failure,
@@ -49,6 +51,10 @@ JobEvent = (
     | e.DrainFailed
     | e.WorkerLost
 )
+
+
+PEAKS = frozenset({MAP_PEAK, REDUCE_PEAK})
+"""Counters of which the highest is the job's."""
 
 
 class JobMachine:
@@ -592,9 +598,11 @@ class JobMachine:
         return [c.ReleaseMapOutput(o.worker, o.attempt) for o in outputs if o.worker in self._alive]
 
     def _totals(self) -> Counters:
+        """Sums over all tasks; of peaks, the highest."""
         totals = Counter[str]()
         for counters in self._counters_of.values():
-            totals.update(counters)
+            for name, value in counters.items():
+                totals[name] = max(totals[name], value) if name in PEAKS else totals[name] + value
         return dict(sorted(totals.items()))
 
     def _task(self, task: TaskId) -> TaskMachine | None:

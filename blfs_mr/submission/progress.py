@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from blfs_mr.model import Failure
+from blfs_mr.model import MAP_PEAK, REDUCE_PEAK, Failure
 from blfs_mr.units import format_size
 from blfs_mr.wire.messages.client import AttemptFailed, JobEnded, JobProgressed
 
@@ -87,6 +87,8 @@ class Reporter:
             f"  output    {format_size(count.get('reduce.bytes_out', 0))}, "
             f"{count.get('reduce.records_out', 0):,} records{output}"
         )
+        peaks = [count.get(peak, 0) for peak in (MAP_PEAK, REDUCE_PEAK)]
+        self.say("  memory    {} at most in a map task, {} in a reduce task".format(*map(format_size, peaks)))
         for name, value in count.items():
             if name.startswith("user."):
                 self.say(f"  {name.removeprefix('user.')} = {value:,}")

@@ -18,7 +18,7 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import PoolExhausted, RecordTooLarge, RequestFailed
 from blfs_mr.formats.reading import open_split
 from blfs_mr.job import Job, LoadedJob, instantiate, overrides
-from blfs_mr.model import JobSpec, PublishedFile
+from blfs_mr.model import MAP_PEAK, JobSpec, PublishedFile
 from blfs_mr.shuffle import Batch, EncodedBlock, MapBuffer, encode_in_blocks
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.shuffle.range_partition import RangePartitioner
@@ -83,6 +83,7 @@ def run_map(
         "combine.records_out": buffer.combiner.values_out if buffer.combiner else 0,
         "map.records_spilled": sum(file.records for file in files),
         "map.bytes_spilled": sum(file.length for file in files),
+        MAP_PEAK: linux.peak_memory(),
         **job.counters,
     }
     link.request(PublishMapOutput(task.attempt, files, counters))

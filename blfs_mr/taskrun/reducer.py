@@ -16,7 +16,7 @@ from blfs_mr import linux
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.formats.outputs import open_writer
 from blfs_mr.job import Job, LoadedJob, instantiate, overrides
-from blfs_mr.model import ConsumedMapOutput, JobSpec
+from blfs_mr.model import REDUCE_PEAK, ConsumedMapOutput, JobSpec
 from blfs_mr.shuffle import Combiner, GroupCursor, Order, Run
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
@@ -97,6 +97,7 @@ def run_reduce(
         "reduce.groups": reduced.groups,
         "reduce.records_out": records_out,
         "reduce.bytes_out": size,
+        REDUCE_PEAK: linux.peak_memory(),
         **job.counters,
     }
     link.request(RequestCommit(task.attempt, consumed, counters), expect=CommitOutput)

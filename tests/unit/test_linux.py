@@ -237,3 +237,11 @@ def test_importing_the_module_does_not_import_ctypes() -> None:
     program = "import sys, blfs_mr.linux; print('ctypes' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     assert done.stdout == "False\n"
+
+
+def test_the_peak_of_memory_is_no_less_than_what_was_held() -> None:
+    before = linux.ResidentMeter()()
+    held = bytes(os.urandom(1)) * (32 << 20)
+    assert linux.peak_memory() >= before + len(held) // 2
+    del held
+    assert linux.peak_memory() >= before

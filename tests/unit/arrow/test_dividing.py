@@ -72,3 +72,22 @@ def test_sorting_goes_by_all_keys_with_nulls_last_and_is_stable() -> None:
 def test_a_column_without_an_order_is_refused() -> None:
     with pytest.raises(KeyNotSupported, match="struct"):
         sort_by_keys(pa.table({"key": [{"a": 1}]}), ["key"])
+
+
+SHARED = st.sampled_from([b"\xff" * 9, b"prefix..a", b"prefix..b"])
+WIDE = st.binary(min_size=9, max_size=9) | SHARED
+
+
+@given(st.lists(WIDE, max_size=100), st.integers(0, 3), st.integers(0, 80))
+@settings(max_examples=100, deadline=None)
+def test_fixed_bytes_are_sorted_as_bytes_are(values: list[bytes], skipped: int, distinct: int) -> None:
+    values = [bytes([number]) * 9 for number in range(distinct)] + values
+    table = pa.table({"key": pa.array(values, pa.binary(9)), "row": pa.array(range(len(values)), pa.int64())})
+    ordered = sort_by_keys(table.slice(skipped), ["key"])
+    expected = sorted(range(skipped, len(values)), key=values.__getitem__)
+    assert ordered["row"].to_pylist() == expected
+
+
+def test_fixed_bytes_with_nulls_are_sorted_too() -> None:
+    table = pa.table({"key": pa.array([b"b" * 8, None, b"a" * 8], pa.binary(8))})
+    assert sort_by_keys(table, ["key"])["key"].to_pylist() == [b"a" * 8, b"b" * 8, None]

@@ -11,6 +11,7 @@ from blfs_mr.core import events as e
 from blfs_mr.core.scheduler import Scheduler
 from blfs_mr.model import (
     AttemptId,
+    Counters,
     Failure,
     FailureKind,
     InputSplit,
@@ -106,9 +107,12 @@ class Hands:
     def launched(self, attempt: AttemptId) -> list[c.Command]:
         return self.tell(e.AttemptLaunched(attempt))
 
-    def written(self, attempt: AttemptId, records: int = RECORDS) -> list[c.Command]:
+    def written(
+        self, attempt: AttemptId, records: int = RECORDS, counters: Counters | None = None
+    ) -> list[c.Command]:
         """A map attempt's output is there."""
-        return self.tell(e.MapOutputWritten(self.output(attempt, records), {"map.records_out": records}))
+        counters = counters or {"map.records_out": records}
+        return self.tell(e.MapOutputWritten(self.output(attempt, records), counters))
 
     def asks(self, attempt: AttemptId, *consumed: tuple[AttemptId, int]) -> list[c.Command]:
         """A reduce attempt asks to commit."""

@@ -36,6 +36,15 @@ def test_a_job_ends_with_its_parts_in_order_and_the_sum_of_its_counters(hands):
     assert hands.scheduler.jobs == {}
 
 
+def test_of_the_peaks_of_all_tasks_the_highest_is_told(hands):
+    hands.join("a", slots=2)
+    hands.submit(maps=3, reduces=1)
+    for index, peak in enumerate((5, 9, 7)):
+        hands.written(hands.map(index), counters={"map.peak_memory": peak, "map.records_out": 1})
+    hands.reduced(hands.reduce(0), *((hands.map(index), 3) for index in range(3)))
+    assert hands.ended().counters == {"map.peak_memory": 9, "map.records_out": 3, "reduce.groups": 1}
+
+
 def test_a_job_without_maps_reduces_nothing_into_every_part(hands):
     hands.join("a", slots=2)
     hands.submit(maps=0, reduces=2)

@@ -55,6 +55,7 @@ def test_records_are_counted_at_every_stage(worker: Worker) -> None:
     worker.map(spec, loaded, "a b a\n", 0)
     worker.map(spec, loaded, "b c\n", 1)
     output = worker.reduce(spec, loaded)
+    assert worker.counters.pop("reduce.peak_memory") > 0
     bytes_read = worker.counters.pop("shuffle.bytes_read")
     assert 0 < bytes_read < 200
     assert worker.counters == {
