@@ -104,6 +104,7 @@ def log_in(plan: LabPlan, attachment: Attachment) -> None:
 def end_sessions(plan: LabPlan, owner: WorkerName) -> None:
     """End the sessions with the target of ``owner``: what waits for it fails, as after their timeout."""
     signal_marked(signal.SIGKILL, plan.mark, Kind.INITIATOR, owner)
+    wait_until(lambda: not any(marked(plan.mark, Kind.INITIATOR, owner)), FORCE_DEADLINE)
 
 
 # ---------------------------------------------------------------- taking away

@@ -12,7 +12,7 @@ import click
 
 from blfs_mr.units import parse_size
 
-from . import page, set_up, shuffle_io, sort, start_up, wordcount
+from . import lab_io, page, set_up, shuffle_io, sort, start_up, wordcount
 from .harness import FEWEST_ROUNDS, Comparison, Report, measure
 from .processes import CommandFailed, none_left_behind
 
@@ -31,6 +31,7 @@ BENCHMARKS = {
     "set-up": Benchmark(lambda _size: set_up.comparisons(), 0, 0),
     "wordcount": Benchmark(wordcount.comparisons, wordcount.TEXT_SIZE, 1 << 30),
     "sort": Benchmark(sort.comparisons, sort.DEFAULT_SIZE, sort.DEFAULT_SIZE),
+    "lab-io": Benchmark(lab_io.comparisons, lab_io.DEFAULT_SIZE, lab_io.DEFAULT_SIZE),
     "shuffle-io": Benchmark(shuffle_io.comparisons, shuffle_io.DEFAULT_SIZE, shuffle_io.DEFAULT_SIZE),
 }
 

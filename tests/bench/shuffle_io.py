@@ -113,6 +113,17 @@ class Files:
         self._reducers = reducers
         return seconds
 
+    def write_for(self, reducers: int) -> None:
+        """Write the files, unless they are written for so many ``reducers`` already."""
+        if self._reducers != reducers:
+            self.write(reducers)
+
+    def seen_in(self, folder: Path) -> Files:
+        """The files as they are seen in another folder, with what was written to them."""
+        seen = Files(FileSystem(folder, ""), len(self.paths))
+        seen._published, seen._reducers = self._published, self._reducers
+        return seen
+
     def write_with_fio(self) -> float:
         """Write every file full with fio, and flush; the seconds. What was published is gone then."""
         self._reducers = 0
@@ -123,8 +134,7 @@ class Files:
 
     def read_as_written_for(self, reducers: int) -> float:
         """Read and verify all segments, as ``reducers`` do one after the other; the seconds."""
-        if self._reducers != reducers:
-            self.write(reducers)
+        self.write_for(reducers)
         with ExitStack() as opened:
             descriptors = [open_direct(str(path)) for path in self.paths]
             for descriptor in descriptors:
