@@ -152,6 +152,11 @@ class MountedDisk:
         if device:
             flush(self.devices.owner)
 
+    def sync(self) -> None:
+        """Flush all that the owner wrote, names as well, and the device."""
+        run_tool(["sync", "-f", str(self.owner)])
+        flush(self.devices.owner)
+
     def read_buffered(self, name: str) -> str:
         """What the peer reads through its page cache, in words."""
         return _age((self.peer / name).read_bytes()[: len(OLD)])

@@ -43,7 +43,7 @@ def _truncated(devices: DevicePair) -> Seen:
         disk.write("data", b"", flags=os.O_TRUNC)
         disk.write("other", b"else" * (PAGE // 4), flags=os.O_CREAT)
         disk.write("data", NEW, flags=os.O_TRUNC)
-        os.sync()
+        disk.sync()
         saw = disk.read_direct("data")
         return saw, saw != "the new bytes"
 
@@ -58,7 +58,7 @@ def _new_file(devices: DevicePair) -> Iterator[MountedDisk]:
         os.listdir(disk.peer)
         _is_found(disk)
         disk.write("later", NEW, flags=os.O_CREAT)
-        os.sync()
+        disk.sync()
         yield disk
 
 
@@ -113,7 +113,7 @@ def _allocated(devices: DevicePair) -> Seen:
         with disk.peer_mounted():
             before = disk.read_direct("allocated")
             disk.write("allocated", NEW)
-            os.sync()
+            disk.sync()
             after = disk.read_direct("allocated")
             return f"{before}; after the owner wrote and flushed: {after}", before == after == "zeros"
 

@@ -9,6 +9,7 @@ import pytest
 
 from blfs_mr.cli import BLFS_MR
 from blfs_mr.console import run
+from blfs_mr.volume.devices import is_device_read_only
 from tests.block.disks import Disk, free, loop, tool
 
 pytestmark = pytest.mark.root
@@ -65,6 +66,7 @@ def test_given_devices_are_used_and_left_protected(ext4: Disk, capsys: pytest.Ca
     assert "left out: contract, xfs: " in out
     assert out.count("0 stale reads in 20 rounds") == 2
     assert ext4.mounts() == []
+    assert is_device_read_only(ext4.peer)
     code, out, complaint = coherence(capsys, *devices)
     assert code == 1
     assert "holds a volume of blfs-mr in the raw layout: --force destroys it" in complaint
