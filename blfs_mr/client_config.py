@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blfs_mr.errors import ConfigError
+from blfs_mr.values import dataclass
 
 CONFIG_VARIABLE = "BLFS_MR_CONFIG"
 """The environment variable that names the configuration where no option does."""

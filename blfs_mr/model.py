@@ -7,8 +7,9 @@ Sizes are bytes, times are seconds. Everything here can stand as a field of a me
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import NewType
+
+from blfs_mr.values import dataclass
 
 JobId = NewType("JobId", str)
 """16 lower-case hex digits (8 random bytes), made by the master."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from blfs_mr.errors import ConfigError
+from blfs_mr.values import dataclass
 
 # The name becomes a part of paths, of log lines and of the handshake.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

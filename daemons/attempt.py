@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import aiofiles.os
 from blfs_mr.errors import LinkClosed
 from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind
 from blfs_mr.net.link import Link
+from blfs_mr.values import dataclass
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Refused, TaskFailed
 from blfs_mr.wire.messages.child import (

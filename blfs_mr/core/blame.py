@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from blfs_mr.model import WorkerName
+from blfs_mr.values import dataclass
 
 REMEMBERED = 60.0
 """Seconds for which a failure counts beside others: a reader finds out about all volumes sooner than that."""

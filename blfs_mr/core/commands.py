@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import (
     AttemptId,
     Counters,
@@ -15,6 +13,7 @@ from blfs_mr.model import (
     OutputPart,
     WorkerName,
 )
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

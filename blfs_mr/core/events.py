@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import (
     AttemptId,
     Counters,
@@ -17,6 +15,7 @@ from blfs_mr.model import (
     VolumeId,
     WorkerName,
 )
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

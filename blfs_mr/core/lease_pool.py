@@ -12,9 +12,10 @@ process may still hold a descriptor of it. The owner of the volume sees to that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from blfs_mr.model import AttemptId, Lease, SharedFile
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

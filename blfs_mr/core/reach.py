@@ -8,9 +8,9 @@ it was not given it cannot read at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from blfs_mr.model import SeenVolume, VolumeId, WorkerName
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

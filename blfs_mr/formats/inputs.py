@@ -11,13 +11,13 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from blfs_mr.errors import InputError
 from blfs_mr.formats.compression import check_readable, is_compressed
 from blfs_mr.formats.reading import input_format
 from blfs_mr.model import InputSplit
+from blfs_mr.values import dataclass
 
 MIB = 1024 * 1024
 

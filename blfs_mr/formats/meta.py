@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from blfs_mr.errors import InputError, OutputError
 from blfs_mr.model import WorkerName
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

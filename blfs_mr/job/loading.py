@@ -10,7 +10,6 @@ import linecache
 import os
 import sys
 import types
-from dataclasses import dataclass
 
 from blfs_mr.errors import JobFileError
 from blfs_mr.job.api import Job, problem_with
@@ -18,6 +17,7 @@ from blfs_mr.job.params import problem_with_params
 from blfs_mr.job.steps import Steps, is_steps_class, problem_with_steps
 from blfs_mr.job.tracebacks import MODULE_NAME, user_traceback
 from blfs_mr.model import JobFile
+from blfs_mr.values import dataclass
 
 MAX_JOB_FILE = 4 * 1024 * 1024
 """Bytes of a job file: it travels inside one message to every worker. A larger one holds data, which belongs

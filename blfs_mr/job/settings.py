@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from blfs_mr.errors import JobFileError, UsageError
 from blfs_mr.job.api import Job, overrides
 from blfs_mr.job.tracebacks import job_file_of
 from blfs_mr.units import format_size, parse_duration, parse_size
+from blfs_mr.values import dataclass
 
 KIB, MIB = 1024, 1024 * 1024
 

@@ -23,10 +23,10 @@ import socket
 import types
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar, overload
 
 from blfs_mr.errors import InternalError, LinkClosed, MalformedMessage, ProtocolError, RequestFailed
+from blfs_mr.values import dataclass
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
 from blfs_mr.wire.messages.base import Heartbeat, Message, Refused

@@ -14,7 +14,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Container
-from dataclasses import dataclass
 
 from blfs_mr.errors import ConfigError, HandshakeRefused, LinkClosed, ProtocolError
 from blfs_mr.model import IncarnationId
@@ -22,6 +21,7 @@ from blfs_mr.net.handshake import HANDSHAKE_DEADLINE, fresh_nonce, receive_hands
 from blfs_mr.net.link import READ_CHUNK, KeepAlive, Link
 from blfs_mr.net.vocabularies import FROM_MASTER, TO_MASTER
 from blfs_mr.tls import Identity, check_peer, identity_of
+from blfs_mr.values import dataclass
 from blfs_mr.wire.handshake import ServerHandshake
 from blfs_mr.wire.messages.handshake import HandshakeFailed
 from blfs_mr.wire.roles import Role

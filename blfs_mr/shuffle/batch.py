@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from operator import eq
 from typing import Any, Literal
+
+from blfs_mr.values import dataclass
 
 Order = Literal["key", "key-and-value"]
 """What a run is sorted by. In ``key-and-value`` order the values of each key are sorted too."""

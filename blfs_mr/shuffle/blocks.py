@@ -9,13 +9,13 @@ of constants has no bytes per record, but a reader has to hold its lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 from blfs_mr.shuffle.batch import BATCH_RECORDS, Batch
 from blfs_mr.shuffle.columns import encode_batch
 from blfs_mr.shuffle.compression import Compress
 from blfs_mr.shuffle.memory import batch_size, mean_size
+from blfs_mr.values import dataclass
 
 _FIRST_GUESS = 1
 """Records of the first block tried: one, since each may be megabytes large."""

@@ -6,7 +6,6 @@ of the lease that was published, and to stand where it was written. ``docs/spill
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
 from xxhash import xxh3_64, xxh3_64_intdigest
@@ -20,6 +19,7 @@ from blfs_mr.errors import (
     WrongVolume,
 )
 from blfs_mr.spill.format import BLOCK_ALIGNMENT, BLOCK_HEADER_SIZE, FileIdentity, SegmentEntry
+from blfs_mr.values import dataclass
 
 _HEADER = Struct("<QIIIIQQQQQ")
 _CHECKSUM = Struct("<Q")

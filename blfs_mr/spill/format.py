@@ -13,7 +13,6 @@ strikes, and WrongGeneration and its kin mean that somebody really wrote those b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from struct import Struct
 
 from xxhash import xxh3_64_intdigest, xxh3_128, xxh3_128_digest
@@ -30,6 +29,7 @@ from blfs_mr.errors import (
     WrongVolume,
 )
 from blfs_mr.model import AttemptId, JobId, Lease, TaskId, TaskKind, VolumeId
+from blfs_mr.values import dataclass
 
 MAGIC = b"blfs-mr\n"
 VERSION = 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blfs_mr.errors import ConfigError, InternalError
 from blfs_mr.submission import supervisor
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

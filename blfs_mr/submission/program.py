@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.errors import UsageError
 from blfs_mr.formats.inputs import InputFile, expand_inputs
 from blfs_mr.formats.outputs import output_format
@@ -19,6 +17,7 @@ from blfs_mr.job import (
 from blfs_mr.model import Param, SideFile
 from blfs_mr.submission.request import Submission
 from blfs_mr.submission.side_files import read_side_files
+from blfs_mr.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from blfs_mr import linux
@@ -26,6 +25,7 @@ from blfs_mr.submission.program import Program, Step, load_program
 from blfs_mr.submission.progress import Reporter
 from blfs_mr.submission.request import Submission
 from blfs_mr.submission.specs import job_settings, split_input
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.client import ClusterDescription, JobEnded
 
 BETWEEN_STEPS = "records"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
@@ -22,6 +21,7 @@ from blfs_mr.taskrun.ahead import ReadAhead
 from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.runs import HeldRun
 from blfs_mr.taskrun.scratch import ScratchRun
+from blfs_mr.values import dataclass
 from blfs_mr.volume.layout import Volume, open_volume
 
 READERS = 8

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass
 from functools import cache
 
 import msgpack  # type: ignore[import-untyped]
 
 from blfs_mr.errors import FrameTooLarge, InternalError, MalformedFrame, MalformedMessage
+from blfs_mr.values import dataclass
 from blfs_mr.wire.fields import FieldMismatch, converter, field_names, shown
 from blfs_mr.wire.frames import MAX_FRAME
 from blfs_mr.wire.messages.base import Message

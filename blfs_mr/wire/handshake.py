@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from blfs_mr.errors import HandshakeRefused
 from blfs_mr.model import IncarnationId
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.handshake import (
     Challenge,
     ClientProof,

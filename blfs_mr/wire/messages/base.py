@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import AttemptId, Failure
+from blfs_mr.values import dataclass
 
 
 class Message:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import (
     AttemptId,
     ConsumedMapOutput,
@@ -17,6 +15,7 @@ from blfs_mr.model import (
     SeenVolume,
     VolumeAccess,
 )
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Message, Refused, TaskFailed
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import (
     AttemptId,
     Counters,
@@ -16,6 +14,7 @@ from blfs_mr.model import (
     VolumeLayout,
     WorkerName,
 )
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import Heartbeat, Message, Refused
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import IncarnationId
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import Message
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import Failure, JobId, JobSpec
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import Message
 
 

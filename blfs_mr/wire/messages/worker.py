@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blfs_mr.model import (
     AttemptId,
     ConsumedMapOutput,
@@ -19,6 +17,7 @@ from blfs_mr.model import (
     VolumeAccess,
     WorkerName,
 )
+from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import CommitOutput, Heartbeat, MapOutputLost, Message, Refused, TaskFailed
 
 
