@@ -200,6 +200,7 @@ def inventory_mistakes(section: object) -> list[str]:
         *_repeated(hosts, "name", "a name belongs to one host"),
         *_same_place(hosts),
         *_master_mistakes(section, names),
+        *_master_address_mistakes(section, workers),
         *_shared_files_mistakes(section),
         *(_given_mistakes(workers, names) if given else _lio_mistakes(workers)),
     ]
@@ -233,6 +234,19 @@ def _master_mistakes(section: Mapping[str, Any], names: Sequence[str]) -> Iterat
         )
 
 
+def _master_address_mistakes(
+    section: Mapping[str, Any], workers: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    named = [entry for entry in workers if _text(entry, "name") == _text(section, "master")]
+    host = section.get("master_host") or next(iter([*named, *workers]), None)
+    address = _text(host, "address") if isinstance(host, Mapping) else ""
+    if isinstance(host, Mapping) and address and not _ip_version(address):
+        yield (
+            f'cluster: the master\'s host {_who(host)} has address = "{address}", and daemons listen at '
+            "an IP address: give that"
+        )
+
+
 def _shared_files_mistakes(section: Mapping[str, Any]) -> Iterator[str]:
     if "sharedfiles" in section and ("shared_files" in section or "shared_file_size" in section):
         yield (
@@ -263,7 +277,7 @@ def _given_mistakes(workers: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 def _lio_mistakes(workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for entry in workers:
         address = _text(entry, "data_address") or _text(entry, "address")
-        if address and not _is_ipv4(address):
+        if address and _ip_version(address) != 4:
             yield (
                 f'cluster: {_who(entry)} has address = "{address}", and volumes are reached by an IPv4 '
                 "address: give it as data_address"
@@ -279,11 +293,12 @@ def _lio_mistakes(workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _repeated(workers, "data_address", "each host has its own")
 
 
-def _is_ipv4(address: str) -> bool:
+def _ip_version(address: str) -> int:
+    """4 or 6; 0 for what is no IP address."""
     try:
-        return ipaddress.ip_address(address).version == 4
+        return ipaddress.ip_address(address).version
     except ValueError:
-        return False
+        return 0
 
 
 def _list(value: object) -> list[Any]:

@@ -10,6 +10,7 @@ import click
 import uvloop
 
 from blfs_mr.cluster import operations
+from blfs_mr.cluster.certificates import TLS_FILES, operator_certificates
 from blfs_mr.cluster.doctor import ROUNDS, examine_volumes
 from blfs_mr.cluster.fleet import Fleet, connected_fleet
 from blfs_mr.cluster.host.phases import Phase, steps_of
@@ -18,7 +19,8 @@ from blfs_mr.cluster.places import BUNDLE_FILE
 from blfs_mr.cluster.plan import HostPlan, Roles
 from blfs_mr.cluster.planning import host_plans, host_roles
 from blfs_mr.cluster.reporting import Report
-from blfs_mr.cluster.setup import Setup, operator_chap
+from blfs_mr.cluster.rotation import revoke_credentials, rotate_credentials, write_credentials
+from blfs_mr.cluster.setup import Setup, operator_chap, operator_folder
 from blfs_mr.cluster.ssh import SshAddress, SshPolicy
 from blfs_mr.cluster.wheels import unit_files
 from blfs_mr.config import Config, load_config
@@ -69,7 +71,7 @@ class _Session:
         hosts = [host for host in cluster.hosts if not names or host.name in names]
         own = cluster.ssh.known_hosts or Path("~/.ssh/known_hosts").expanduser()
         policy = SshPolicy(
-            (config.home / "cluster" / cluster.id / "known_hosts", own),
+            (operator_folder(config) / "known_hosts", own),
             self._accept_new,
             cluster.limits.connect_deadline,
             cluster.limits.command_deadline,
@@ -172,6 +174,47 @@ def doctor(session: _Session, rounds: int) -> None:
 
 @cluster_family.command
 @_pass_session
+def rotate(session: _Session) -> None:
+    """Give the cluster a new secret and new certificates, without stopping jobs."""
+    config = session.config()
+
+    async def act(fleet: Fleet) -> None:
+        await rotate_credentials(config, fleet, session.report)
+        click.echo("the cluster has a new secret and new certificates; give submitters elsewhere new ones")
+
+    session.on_hosts(config, act)
+
+
+@cluster_family.command
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder for it.")
+@_pass_session
+def credentials(session: _Session, name: str, output: Path) -> None:
+    """Write what NAME needs to submit jobs from another machine: configuration, secret and certificate.
+
+    Whoever has it can run code on the cluster. `cluster revoke NAME` ends that.
+    """
+    write_credentials(session.config(), name, output)
+    place = f"~/{output.resolve().name}"
+    click.echo(f"{output}: copy it to {place} there, and submit with --config {place}/config.toml")
+
+
+@cluster_family.command
+@click.argument("name")
+@_pass_session
+def revoke(session: _Session, name: str) -> None:
+    """Cut off the host or submitter NAME: the master closes its links and lets it in no more."""
+    config = session.config()
+
+    async def act(fleet: Fleet) -> None:
+        await revoke_credentials(config, fleet, session.report, name)
+        click.echo(f"{name} is cut off; the secret it knows ends with `cluster rotate`")
+
+    session.on_hosts(config, act, names=[config.cluster.master_section.name])
+
+
+@cluster_family.command
+@_pass_session
 def upgrade(session: _Session) -> None:
     """Bring the program that runs here to all hosts, and restart the daemons of an older one.
 
@@ -224,6 +267,7 @@ def remove(session: _Session, node: str, gone: bool) -> None:
     async def act(fleet: Fleet) -> None:
         if not gone:
             await operations.leave(fleet, its, session.report)
+        operator_certificates(operator_folder(config), config.cluster.id).forget(node)
         await Setup(config, fleet.without(node), session.report, without=(node,)).run()
         if not gone:
             await operations.remove(fleet, its, session.report)
@@ -276,8 +320,9 @@ def _outlines(config: Config) -> Mapping[str, HostPlan]:
         config,
         initiators={worker.name: f"(initiator name of {worker.name})" for worker in config.cluster.workers},
         chap=operator_chap(config),
-        secret="",
+        secrets=[""],
         units=unit_files(),
+        tls=lambda role, name, address: dict.fromkeys(TLS_FILES, ""),
     )
 
 

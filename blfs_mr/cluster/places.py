@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from blfs_mr.pki import CertificateRole
+
 CONFIG_FOLDER = "/etc/blfs-mr"
 CONFIG_FILE = f"{CONFIG_FOLDER}/config.toml"
 SECRET_FILE = f"{CONFIG_FOLDER}/secret"
+MASTER_CONFIG_FILE = f"{CONFIG_FOLDER}/master.toml"
+"""The master has a certificate of its own, and so a configuration, even where a worker runs beside it."""
+
+TLS_FOLDERS: Mapping[CertificateRole, str] = {
+    "master": f"{CONFIG_FOLDER}/master-tls",
+    "worker": f"{CONFIG_FOLDER}/worker-tls",
+}
 NODE_FILE = f"{CONFIG_FOLDER}/node.env"
 """The environment of the units: which worker this host runs."""
 

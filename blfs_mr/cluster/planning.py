@@ -7,7 +7,7 @@ hosts gave themselves, and the credentials.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from blfs_mr.cluster.checks import LIO_MODULES
@@ -16,16 +16,23 @@ from blfs_mr.cluster.places import (
     CONFIG_FILE,
     DAEMON_USER,
     HOME,
+    MASTER_CONFIG_FILE,
     NODE_FILE,
     SECRET_FILE,
+    TLS_FOLDERS,
     mount_point,
 )
 from blfs_mr.cluster.plan import Access, Export, HostFile, HostPlan, HostRoles, Login, OwnVolume, PeerVolume
 from blfs_mr.config import Config
 from blfs_mr.errors import ConfigError
 from blfs_mr.inventory import ClusterSection, HostSection, WorkerHostSection
+from blfs_mr.pki import CertificateRole
 from blfs_mr.volume.geometry import NamedFile, format_shared_files, parse_shared_files, uniform_files
 
+TlsTexts = Callable[[CertificateRole, str, str], Mapping[str, str]]
+"""A folder of credentials for a role, a host's name and its address: file names and texts."""
+
+_CONFIG_FILES: Mapping[CertificateRole, str] = {"master": MASTER_CONFIG_FILE, "worker": CONFIG_FILE}
 _UNIT_FOLDERS = {"sysusers.d": "/etc/sysusers.d", "tmpfiles.d": "/etc/tmpfiles.d"}
 
 # What the operator's [worker] says of volumes is not for the hosts: the inventory does.
@@ -63,18 +70,28 @@ def host_plans(
     *,
     initiators: Mapping[str, str],
     chap: Mapping[str, Chap],
-    secret: str,
+    secrets: Sequence[str],
     units: Mapping[str, str],
+    tls: TlsTexts,
     without: Sequence[str] = (),
 ) -> dict[str, HostPlan]:
-    """The plan of each host, by name; hosts named in ``without`` are left out, as if they were not there."""
+    """The plan of each host, by name; hosts named in ``without`` are left out, as if they were not there.
+
+    Of ``secrets``, newest first, the master admits all; the others prove themselves with the newest.
+    """
     cluster = config.cluster
     workers = [worker for worker in cluster.workers if worker.name not in without]
     files = format_shared_files(shared_files(cluster))
     plans = {}
     for host in cluster.hosts:
         if host.name not in without:
-            plans[host.name] = _plan(config, host, workers, files, initiators, chap, secret, units)
+            plan = _plan(config, host, workers, files, initiators, chap)
+            plans[host.name] = plan.model_copy(
+                update={
+                    "files": tuple(_files(config, host, plan, secrets, tls)),
+                    "units": tuple(_unit(path, text) for path, text in units.items()),
+                }
+            )
     return plans
 
 
@@ -85,8 +102,6 @@ def _plan(
     listing: str,
     initiators: Mapping[str, str],
     chap: Mapping[str, Chap],
-    secret: str,
-    units: Mapping[str, str],
 ) -> HostPlan:
     cluster = config.cluster
     own = host if isinstance(host, WorkerHostSection) else None
@@ -120,17 +135,25 @@ def _plan(
         volume_gid=cluster.volume_gid,
         replacement_timeout=cluster.iscsi.replacement_timeout,
         modules=LIO_MODULES if lio else (),
-        units=tuple(_unit(path, text) for path, text in units.items()),
-        files=(
-            _file(CONFIG_FILE, host_config(config, host, volume, peers), "0640"),
-            HostFile(path=SECRET_FILE, text=f"{secret}\n", mode="0600", user=DAEMON_USER, group=DAEMON_USER),
-            _file(NODE_FILE, f"BLFS_MR_NAME={host.name}\n", "0644"),
-        ),
         export=_export(cluster, own, workers, initiators, chap) if lio and own is not None else None,
         logins=tuple(logins),
         own=volume,
         peers=tuple(peers),
     )
+
+
+def _files(
+    config: Config, host: HostSection, plan: HostPlan, secrets: Sequence[str], tls: TlsTexts
+) -> Iterator[HostFile]:
+    known = secrets if plan.runs_master else secrets[:1]
+    yield _private(SECRET_FILE, "".join(f"{secret}\n" for secret in known))
+    yield _file(NODE_FILE, f"BLFS_MR_NAME={host.name}\n", "0644")
+    for role, path in _CONFIG_FILES.items():
+        if plan.runs_master if role == "master" else plan.runs_worker:
+            folder = TLS_FOLDERS[role]
+            yield _file(path, host_config(config, plan.own, plan.peers, folder), "0640")
+            for name, text in tls(role, host.name, host.address).items():
+                yield _private(f"{folder}/{name}", text)
 
 
 def _export(
@@ -169,6 +192,10 @@ def _login(cluster: ClusterSection, worker: WorkerHostSection, chap: Chap | None
     )
 
 
+def _private(path: str, text: str) -> HostFile:
+    return HostFile(path=path, text=text, mode="0600", user=DAEMON_USER, group=DAEMON_USER)
+
+
 def _file(path: str, text: str, mode: str) -> HostFile:
     return HostFile(path=path, text=text, mode=mode, user="root", group=DAEMON_USER)
 
@@ -181,8 +208,8 @@ def _unit(path: str, text: str) -> HostFile:
 # ---------------------------------------------------------------- the configuration of a host
 
 
-def host_config(config: Config, host: HostSection, own: OwnVolume | None, peers: Sequence[PeerVolume]) -> str:
-    """The ``config.toml`` of one host: what the operator's says of daemons, with this host's volumes."""
+def host_config(config: Config, own: OwnVolume | None, peers: Sequence[PeerVolume], tls_folder: str) -> str:
+    """The configuration of one host's daemon: what the operator's says of them, with this host's volumes."""
     stated = config.model_dump(
         mode="json", exclude_unset=True, include={"master", "worker", "job", "logging"}
     )
@@ -201,10 +228,25 @@ def host_config(config: Config, host: HostSection, own: OwnVolume | None, peers:
             "home": HOME,
             "secret_file": SECRET_FILE,
             "cluster": {"id": config.cluster.id},
+            "tls": {"folder": tls_folder},
             "master": master,
             "worker": worker,
             "job": stated.get("job", {}),
             "logging": stated.get("logging", {}),
+        }
+    )
+
+
+def submitter_config(config: Config, folder: str) -> str:
+    """The ``config.toml`` of a submitter elsewhere, whose credentials stand in ``folder`` of its own home."""
+    master = {"host": config.cluster.master_section.address, "port": config.master.port}
+    return _toml(
+        {
+            "home": f"~/{folder}",
+            "secret_file": "{home}/secret",
+            "cluster": {"id": config.cluster.id},
+            "tls": {"folder": "{home}"},
+            "master": master,
         }
     )
 

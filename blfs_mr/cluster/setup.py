@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from blfs_mr.cluster.certificates import file_texts, operator_certificates
 from blfs_mr.cluster.checks import LIO_MODULES, Needs, host_problems, problems_between
 from blfs_mr.cluster.credentials import Chap, load_or_create_chap
 from blfs_mr.cluster.facts import HostFacts, facts_script, parse_facts, parse_initiator
@@ -32,7 +33,7 @@ from blfs_mr.cluster.wheels import Bundle, folder_bundle, installed_bundle, unit
 from blfs_mr.config import Config
 from blfs_mr.errors import ClusterError, ConfigError
 from blfs_mr.inventory import HostSection, WorkerHostSection
-from blfs_mr.secret import load_or_create_secret
+from blfs_mr.secret import load_or_create_secrets
 
 
 @dataclass(slots=True)
@@ -155,12 +156,16 @@ class Setup:
             twins = [other for other, same in initiators.items() if same == initiator and initiator]
             if len(twins) > 1 and twins[0] == name:
                 raise ClusterError(f"{', '.join(twins)} have the same iSCSI initiator name, {initiator}")
+        certificates = operator_certificates(operator_folder(self.config), self.config.cluster.id)
         return host_plans(
             self.config,
             initiators=initiators,
             chap=operator_chap(self.config),
-            secret=load_or_create_secret(self.config.secret_path).hex(),
+            secrets=[secret.hex() for secret in load_or_create_secrets(self.config.secret_path)],
             units=unit_files(),
+            tls=lambda role, name, address: file_texts(
+                certificates, certificates.credential(role, name, address)
+            ),
             without=self.without,
         )
 
@@ -198,8 +203,12 @@ def operator_chap(config: Config) -> dict[str, Chap]:
     if cluster.attach != "lio" or not cluster.iscsi.chap:
         return {}
     names = [worker.name for worker in cluster.workers]
-    path = config.home / "cluster" / cluster.id / "chap.json"
-    return load_or_create_chap(path, cluster.id, names)
+    return load_or_create_chap(operator_folder(config) / "chap.json", cluster.id, names)
+
+
+def operator_folder(config: Config) -> Path:
+    """Where the operator's side keeps what belongs to this cluster."""
+    return config.home / "cluster" / config.cluster.id
 
 
 def _folder_archive(folder: Path) -> bytes:

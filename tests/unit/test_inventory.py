@@ -63,7 +63,7 @@ def test_given_volumes_are_seen_at_a_path_of_their_own_on_each_host(folder: Path
         attach = "given"
         [[cluster.workers]]
         name = "node_1"
-        address = "node1.example"
+        address = "10.0.0.1"
         device = "/dev/mapper/own"
         peer_device = "/dev/mapper/one"
         [[cluster.workers]]

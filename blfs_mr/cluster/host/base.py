@@ -13,6 +13,7 @@ from blfs_mr.cluster.places import (
     MASTER_UNIT,
     TARGET_UNIT,
     TASK_USER,
+    TLS_FOLDERS,
     VOLUME_GROUP,
     VOLUMES,
     VOLUMES_UNIT,
@@ -60,6 +61,7 @@ def folders_step() -> Step:
     """Our folders. That of the configuration is closed: secrets are in it."""
     folders = (
         (CONFIG_FOLDER, 0o750, "root", DAEMON_USER),
+        *((folder, 0o700, DAEMON_USER, DAEMON_USER) for folder in TLS_FOLDERS.values()),
         (HOME, 0o755, DAEMON_USER, DAEMON_USER),
         (VOLUMES, 0o755, "root", "root"),
     )

@@ -10,12 +10,12 @@ import enum
 import json
 import os
 
-from blfs_mr.cluster.host.base import base_steps, enable_step
+from blfs_mr.cluster.host.base import base_steps, enable_step, files_step
 from blfs_mr.cluster.host.iscsi import export_step, login_step, logout_step, services_step, unexport_step
 from blfs_mr.cluster.host.leaving import accounts_gone_step, files_gone_step, stopped_step, wiped_step
 from blfs_mr.cluster.host.steps import Step
 from blfs_mr.cluster.host.system import System
-from blfs_mr.cluster.host.units import current_step
+from blfs_mr.cluster.host.units import current_step, reload_step
 from blfs_mr.cluster.host.volumes import attach_step, format_step
 from blfs_mr.cluster.places import MANAGED_FILE
 from blfs_mr.cluster.plan import HostPlan, Login
@@ -24,6 +24,7 @@ from blfs_mr.cluster.plan import HostPlan, Login
 class Phase(enum.StrEnum):
     """A part of a plan that a host carries out without waiting for others."""
 
+    CONFIGURE = "configure"
     PREPARE = "prepare"
     JOIN = "join"
     LEAVE = "leave"
@@ -33,6 +34,8 @@ class Phase(enum.StrEnum):
 def steps_of(plan: HostPlan, phase: Phase) -> list[Step]:
     """The steps of one phase, in their order."""
     match phase:
+        case Phase.CONFIGURE:
+            return [files_step("the configuration", plan.files), reload_step(plan)]
         case Phase.PREPARE:
             return _prepare(plan)
         case Phase.JOIN:
@@ -60,7 +63,7 @@ def _join(plan: HostPlan) -> list[Step]:
         steps.append(login_step("peers' logins", plan.logins, plan.replacement_timeout))
     if plan.own is not None:
         steps.append(attach_step(plan))
-    return [*steps, enable_step(plan), current_step(plan)]
+    return [*steps, enable_step(plan), reload_step(plan), current_step(plan)]
 
 
 def _remove(plan: HostPlan) -> list[Step]:

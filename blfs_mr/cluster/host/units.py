@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from blfs_mr.cluster.host.steps import Step, command
 from blfs_mr.cluster.host.system import System
-from blfs_mr.cluster.places import CONFIG_FILE, WORKER_UNIT
+from blfs_mr.cluster.places import CONFIG_FILE, MASTER_UNIT, WORKER_UNIT
 from blfs_mr.cluster.plan import HostPlan
+
+
+def reload_step(plan: HostPlan) -> Step:
+    """A running master admits by the secret, certificates and revocations that stand there now.
+
+    It is asked each time, since an earlier run may have been cut short before it; links that are open stay.
+    """
+    reload = ["systemctl", "reload", MASTER_UNIT]
+
+    def apply(system: System) -> bool:
+        if plan.runs_master and system.run(["systemctl", "is-active", MASTER_UNIT]).exit_code == 0:
+            command(system, reload)
+        return False
+
+    return Step("master knows its credentials", [f"# where it runs: {' '.join(reload)}"], apply)
 
 
 def current_step(plan: HostPlan) -> Step:

@@ -56,6 +56,7 @@ class Shell:
     refuse_step: str = ""
     die_at_step: str = ""
     started_with: str = ""
+    secrets: list[str] = field(default_factory=list)
     can_write: bool = False
     restarts: list[str] = field(default_factory=list)
     running: dict[str, bool] = field(default_factory=dict)
@@ -133,6 +134,7 @@ class Shell:
             told.append(_line(step.name, "unchanged" if mark in self.done else "changed"))
             self.done.add(mark)
         self.plan = plan
+        self.secrets += [file.text for file in plan.files if file.path.endswith("/secret")]
         if phase is Phase.REMOVE:
             self.done.clear()
         return Completed(0, "".join(told), "")

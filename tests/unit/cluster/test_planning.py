@@ -24,7 +24,7 @@ workers = [
 ]
 [cluster.master_host]
 name = "head"
-address = "head.example"
+address = "10.0.0.9"
 [master]
 port = 9000
 worker_timeout = "10s"
@@ -43,8 +43,9 @@ def config(tmp_path: Path) -> Config:
 
 
 def plans(config: Config) -> dict[str, HostPlan]:
+    tls = lambda role, name, address: {"certificate.pem": f"{role} {name}"}  # noqa: E731
     units = {"blfs-mr.target": "", "sysusers.d/blfs-mr.conf": "", "tmpfiles.d/blfs-mr.conf": ""}
-    return host_plans(config, initiators={}, chap={}, secret="5ec4e7", units=units)
+    return host_plans(config, initiators={}, chap={}, secrets=["5ec4e7", "01d"], units=units, tls=tls)
 
 
 def test_given_volumes_need_neither_target_nor_login(config: Config) -> None:
@@ -64,7 +65,7 @@ def test_a_master_of_its_own_has_no_volume(config: Config) -> None:
 
 def test_a_host_gets_what_the_operator_says_of_daemons(config: Config, tmp_path: Path) -> None:
     (text,) = [file.text for file in plans(config)["node-1"].files if file.path.endswith("config.toml")]
-    (tmp_path / "host.toml").write_text(text.replace("head.example", "127.0.0.1"))
+    (tmp_path / "host.toml").write_text(text.replace("10.0.0.9", "127.0.0.1"))
     host = load_config(tmp_path / "host.toml", {})
     assert host.master.port == 9000
     assert host.master.worker_timeout == 10
@@ -75,6 +76,22 @@ def test_a_host_gets_what_the_operator_says_of_daemons(config: Config, tmp_path:
     assert host.cluster.id == "lab"
     assert host.cluster.workers == ()
     assert str(host.secret_path) == "/etc/blfs-mr/secret"
+
+
+def test_while_a_secret_is_rotated_the_master_alone_knows_the_old_one(config: Config) -> None:
+    secrets = {
+        name: file.text
+        for name, plan in plans(config).items()
+        for file in plan.files
+        if file.path.endswith("/secret")
+    }
+    assert secrets == {"head": "5ec4e7\n01d\n", "node-1": "5ec4e7\n", "node-2": "5ec4e7\n"}
+
+
+def test_a_daemon_has_a_certificate_of_its_role(config: Config) -> None:
+    texts = {file.path: file.text for plan in plans(config).values() for file in plan.files}
+    assert texts["/etc/blfs-mr/master-tls/certificate.pem"] == "master head"
+    assert texts["/etc/blfs-mr/worker-tls/certificate.pem"] == "worker node-2"
 
 
 def test_units_go_where_the_system_looks_for_them(config: Config) -> None:
