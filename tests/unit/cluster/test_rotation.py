@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cluster.simulation import SimulatedCluster, simulated_cluster
 
 from blfs_mr.client_config import load_client_config
 from blfs_mr.cluster.certificates import operator_certificates
 from blfs_mr.pki import revoked_serials
 from blfs_mr.secret import load_or_create_secrets, rotate_secret
 from blfs_mr.tls import client_context
+from tests.unit.cluster.simulation import SimulatedCluster, simulated_cluster
 
 
 @pytest.fixture
