@@ -5,8 +5,8 @@ root, and the version. Everything else is reached through its own module. The na
 first used: a process that runs any part of the package imports this module before all else.
 """
 
-from typing import TYPE_CHECKING, Any
-
+# Checkers know the name; ``typing`` itself would be the slowest part of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from blfs_mr.errors import BlfsMrError
     from blfs_mr.job import Job, Param, Steps
@@ -23,7 +23,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import os
 import select
-import signal
 import sys
 
 LEAVE_DEADLINE = 15.0
@@ -45,7 +44,9 @@ class SupervisorProcess:
             poll = select.poll()
             poll.register(ended, select.POLLIN)
             if not poll.poll(LEAVE_DEADLINE * 1000):
-                os.kill(self.pid, signal.SIGKILL)
+                from signal import SIGKILL  # hardly ever; and its module takes longer than all of this
+
+                os.kill(self.pid, SIGKILL)
         finally:
             os.close(ended)
         _, status = os.waitpid(self.pid, 0)
