@@ -21,7 +21,7 @@ from blfs_mr.volume.doctor.sides import Lines, own_side, peer_side
 from blfs_mr.volume.doctor.verdicts import Judgement, Verdict, judge
 
 ROUNDS = 1_000
-"""Rounds of an examination: each slot of the canary is reused 60 times, in some seconds on a slow disk."""
+"""Rounds of an examination: each cell of the canary is reused 60 times, in some seconds on a slow disk."""
 
 
 @click.command("doctor")
@@ -142,7 +142,7 @@ def _print(reports: dict[str, SideReport], verdicts: Sequence[Verdict]) -> None:
             click.echo(f"  write, flush, publish  {_milliseconds(deeds.publishing.median)}"
                        f" (99 of 100 below {_milliseconds(deeds.publishing.slowest_percent)})")  # fmt: skip
         elif isinstance(deeds, PeerDeeds):
-            click.echo(f"  read of a slot         {_milliseconds(deeds.latency.median)}"
+            click.echo(f"  read of a cell         {_milliseconds(deeds.latency.median)}"
                        f" (99 of 100 below {_milliseconds(deeds.latency.slowest_percent)})")  # fmt: skip
             click.echo(
                 f"  shared files           {format_size(int(deeds.bandwidth))}/s, one read after another"

@@ -1,7 +1,7 @@
 """The canary: an area of a volume that holds no data, where a doctor may write while it is in service.
 
 It follows the table of shared files, in the same place (``docs/volumes.md``), and is written when the volume
-is formatted, so its blocks are as frozen as those of shared files. It has slots that are overwritten in turn,
+is formatted, so its blocks are as frozen as those of shared files. It has cells that are overwritten in turn,
 as shared files are reused, and one page on which a peer tries to write and must be refused. Bytes in and
 bytes out; no I/O.
 """
@@ -17,13 +17,13 @@ from blfs_mr.linux import PAGE
 from blfs_mr.model import VolumeId
 from blfs_mr.volume.superblock import pages_size
 
-SLOTS = 16
-"""Slots: so many rounds can be under way at once, and so often does each round overwrite an earlier one."""
+CELLS = 16
+"""Cells: so many rounds can be under way at once, and so often does each round overwrite an earlier one."""
 
-SLOT_SIZE = 4 * PAGE
-"""Bytes of a slot: several pages, so that a read that mixes two rounds shows."""
+CELL_SIZE = 4 * PAGE
+"""Bytes of a cell: several pages, so that a read that mixes two rounds shows."""
 
-TRIAL_AT = SLOTS * SLOT_SIZE
+TRIAL_AT = CELLS * CELL_SIZE
 """Where the page for a peer's attempt to write is, from the start of the canary."""
 
 CANARY_SIZE = TRIAL_AT + PAGE
@@ -38,7 +38,7 @@ _CHECKED_FROM = 24
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Who wrote a slot, and when: a doctor's ``session`` (16 hex digits) and the number of its ``round``."""
+    """Who wrote a cell, and when: a doctor's ``session`` (16 hex digits) and the number of its ``round``."""
 
     volume: VolumeId
     session: str
@@ -55,25 +55,25 @@ def reserved_size(count: int) -> int:
     return canary_offset(count) + CANARY_SIZE
 
 
-def slot_offset(count: int, round: int) -> int:
-    """Where the slot of a round begins in the place of a volume of ``count`` shared files."""
-    return canary_offset(count) + round % SLOTS * SLOT_SIZE
+def cell_offset(count: int, round: int) -> int:
+    """Where the cell of a round begins in the place of a volume of ``count`` shared files."""
+    return canary_offset(count) + round % CELLS * CELL_SIZE
 
 
 def blank_canary(volume: VolumeId) -> bytes:
     """The whole canary as formatting writes it."""
     blank = Stamp(volume, FORMATTED, 0)
-    return b"".join(pack_slot(blank) for _ in range(SLOTS)) + _pack_page(blank, 0)
+    return b"".join(pack_cell(blank) for _ in range(CELLS)) + _pack_page(blank, 0)
 
 
-def pack_slot(stamp: Stamp) -> bytes:
-    """The bytes of a slot in one round: no two rounds have a page in common."""
-    return b"".join(_pack_page(stamp, number) for number in range(SLOT_SIZE // PAGE))
+def pack_cell(stamp: Stamp) -> bytes:
+    """The bytes of a cell in one round: no two rounds have a page in common."""
+    return b"".join(_pack_page(stamp, number) for number in range(CELL_SIZE // PAGE))
 
 
-def digest_of(slot: bytes | memoryview) -> str:
-    """The digest that is published of a slot, 32 hex digits."""
-    return xxh3_128_hexdigest(slot)
+def digest_of(cell: bytes | memoryview) -> str:
+    """The digest that is published of a cell, 32 hex digits."""
+    return xxh3_128_hexdigest(cell)
 
 
 def is_canary_page(page: bytes | memoryview, volume: VolumeId) -> bool:
@@ -82,17 +82,17 @@ def is_canary_page(page: bytes | memoryview, volume: VolumeId) -> bool:
     return found is not None and found[0].volume == volume
 
 
-def what_stands_in(slot: bytes | memoryview, expected: Stamp) -> str:
-    """Why a slot is not what ``expected`` wrote, in words; empty where it is."""
-    pages = [_parse_page(slot[at : at + PAGE]) for at in range(0, SLOT_SIZE, PAGE)]
+def what_stands_in(cell: bytes | memoryview, expected: Stamp) -> str:
+    """Why a cell is not what ``expected`` wrote, in words; empty where it is."""
+    pages = [_parse_page(cell[at : at + PAGE]) for at in range(0, CELL_SIZE, PAGE)]
     if pages == [(expected, number) for number in range(len(pages))]:
         return ""
-    if not any(slot):
+    if not any(cell):
         return "zeros"
     stamps = {page[0] for page in pages if page is not None}
     if len(stamps) > 1:
         return "a mixture of several rounds"
-    if [page and page[1] for page in pages] != list(range(SLOT_SIZE // PAGE)):
+    if [page and page[1] for page in pages] != list(range(CELL_SIZE // PAGE)):
         return "bytes that nobody wrote"
     (found,) = stamps
     if found.volume != expected.volume:

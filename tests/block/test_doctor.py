@@ -122,10 +122,10 @@ def test_a_peer_that_can_write_is_found_and_has_changed_nothing(attached: Disk) 
     assert "write_protect=1" in " ".join(line(told, 2)["remedies"])
     assert attached.sectors_that_the_peer_wrote() == 8
     if attached.kind == "raw":
-        slot = canary_offset(FILES)
+        cell = canary_offset(FILES)
         rest = attached.image.read_bytes()
-        assert rest[:slot] == before[:slot]
-        assert rest[slot + CANARY_SIZE :] == before[slot + CANARY_SIZE :]
+        assert rest[:cell] == before[:cell]
+        assert rest[cell + CANARY_SIZE :] == before[cell + CANARY_SIZE :]
 
 
 def test_a_disk_that_only_the_peer_s_host_protects_is_found_on_request(raw: Disk) -> None:

@@ -41,7 +41,7 @@ class Introduction(_Message):
 
 
 class Published(_Message):
-    """A round is written and flushed; ``digest`` is that of its slot."""
+    """A round is written and flushed; ``digest`` is that of its cell."""
 
     kind: Literal["published"] = "published"
     round: Count

@@ -14,14 +14,14 @@ from blfs_mr.linux import AlignedBuffer, lock_range, open_direct, open_for_overw
 from blfs_mr.model import VolumeId, VolumeLayout, WorkerName
 from blfs_mr.volume.canary import (
     CANARY_SIZE,
-    SLOT_SIZE,
-    SLOTS,
+    CELL_SIZE,
+    CELLS,
     Stamp,
     canary_offset,
+    cell_offset,
     digest_of,
-    pack_slot,
+    pack_cell,
     reserved_size,
-    slot_offset,
     what_stands_in,
 )
 from blfs_mr.volume.contract import ContractLine, Finding, VolumePlace
@@ -46,7 +46,7 @@ from blfs_mr.volume.superblock import Superblock, TableEntry
 from blfs_mr.volume.superblock_pages import read_superblock
 from blfs_mr.volume.verify import check_own_volume, check_peer_volume
 
-WINDOW = SLOTS - 1
+WINDOW = CELLS - 1
 """Rounds that may be published and not yet read by all: the owner never overwrites what a peer is reading."""
 
 
@@ -116,13 +116,13 @@ def _overwrite(fd: int, volume: VolumePlace, superblock: Superblock, rounds: int
     for number in range(1, rounds + 1):
         while number - seen > WINDOW:
             seen = lines.expect(Seen).round
-        slot = pack_slot(Stamp(superblock.volume, session, number))
+        cell = pack_cell(Stamp(superblock.volume, session, number))
         start = time.perf_counter()
-        write_all(fd, slot, slot_offset(superblock.count, number))
+        write_all(fd, cell, cell_offset(superblock.count, number))
         os.fsync(fd)
         flush(volume.device)
         seconds.append(time.perf_counter() - start)
-        lines.send(Published(round=number, digest=digest_of(slot)))
+        lines.send(Published(round=number, digest=digest_of(cell)))
     after = flushes_sent(volume.device)
     flushes = None if before is None or after is None else after - before
     return OwnerDeeds(publishing=timing(seconds), flushes=flushes)
@@ -183,18 +183,18 @@ def _read_rounds(
     """The seconds of each read, and how often which wrong thing was seen."""
     wrong: Counter[str] = Counter()
     seconds: list[float] = []
-    with AlignedBuffer(SLOT_SIZE) as buffer, buffer.view() as view:
-        # Whatever on the way keeps copies of its own is to have one of every slot.
-        for number in range(SLOTS):
-            read_exactly(fd, view, slot_offset(superblock.count, number))
+    with AlignedBuffer(CELL_SIZE) as buffer, buffer.view() as view:
+        # Whatever on the way keeps copies of its own is to have one of every cell.
+        for number in range(CELLS):
+            read_exactly(fd, view, cell_offset(superblock.count, number))
         lines.send(Seen(round=0))
         while not isinstance(message := lines.receive(), Finish):
             if not isinstance(message, Published):
                 raise ProtocolError(f"a volume doctor expected a round, and was told {message!r}")
             start = time.perf_counter()
             try:
-                length = read_exactly(fd, view, slot_offset(superblock.count, message.round))
-                fault = "" if length == SLOT_SIZE else "the end of the device"
+                length = read_exactly(fd, view, cell_offset(superblock.count, message.round))
+                fault = "" if length == CELL_SIZE else "the end of the device"
             except OSError as error:
                 fault = f"an error: {error.strerror}"
             seconds.append(time.perf_counter() - start)
