@@ -110,7 +110,10 @@ def load_plan(folder: Path) -> LabPlan:
     try:
         return parse_state((folder / STATE_NAME).read_text())
     except OSError as error:
-        raise UsageError(f"{folder} holds no lab: {error.strerror}") from error
+        raise UsageError(
+            f"{folder} holds no lab ({STATE_NAME}: {error.strerror}): if one was to be made there, nothing "
+            "of it was made yet, and the folder can be deleted"
+        ) from error
 
 
 def up(plan: LabPlan) -> None:
@@ -125,7 +128,9 @@ def up(plan: LabPlan) -> None:
     except FileExistsError as error:
         raise UsageError(f"{plan.folder} exists: end the lab in it with `blfs-mr lab down`") from error
     # First of all, so that there is nothing of a lab that cannot be taken away.
-    plan.state.write_text(pack_state(plan))
+    unfinished = plan.state.with_suffix(".new")
+    unfinished.write_text(pack_state(plan))
+    unfinished.replace(plan.state)
     try:
         _make_disks(plan)
         start_master(plan)
