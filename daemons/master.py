@@ -136,7 +136,7 @@ class Master:
             return
         known = self._workers.get(name)
         if known is not None and known.link is not None:
-            link.post(Refused(f"a worker named {name} is registered already"), reply_to=first)
+            link.post(Refused(_why_taken(known.registration, first.message)), reply_to=first)
             return
         told = first.message
         self._workers[name] = Registered(told, link, WorkerCondition(told.shared_files, ()))
@@ -336,6 +336,15 @@ _EVENTS: dict[type, Callable[..., e.Event]] = {
     MapOutputDrained: lambda worker, message: e.MapOutputDrained(worker, message.output),
     DrainFailed: lambda worker, message: e.DrainFailed(worker, message.output, message.failure),
 }
+
+
+def _why_taken(known: RegisterWorker, asking: RegisterWorker) -> str:
+    """Why ``asking`` is not registered while ``known`` is."""
+    where = "this very host" if known.host == asking.host else "another host"
+    return (
+        f"a worker named {known.name} is registered already, incarnation {known.incarnation} on {where}: "
+        "stop that one, or give this one a name of its own; if it has died, the master finds out shortly"
+    )
 
 
 def _describe_job(job: JobMachine, now: float) -> JobDescription:

@@ -15,9 +15,10 @@ from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.draining import Draining
 from blfs_mr.core.eligible import Eligible
+from blfs_mr.core.ground import Ground
 from blfs_mr.core.homes import Homes
 from blfs_mr.core.map_outputs import MapOutputs
-from blfs_mr.core.placement import PendingTasks, Tiers, candidates, is_stranded
+from blfs_mr.core.placement import PendingTasks, candidates, is_stranded
 from blfs_mr.core.reconciliation import Reconciliation
 from blfs_mr.core.states import JOB_TRANSITIONS, AttemptStep, JobState, JobStep, advance
 from blfs_mr.core.task import Attempt, TaskMachine
@@ -70,7 +71,7 @@ class JobMachine:
     ) -> None:
         """``eligible`` is the scheduler's own, ever current."""
         self.id, self.spec, self.submitted_at = job, spec, now
-        self._eligible, self._alive = eligible, eligible.alive
+        self._alive = eligible.alive
         self.state = JobState.MAPPING
         self.story: list[str] = []
         self.maps = [TaskMachine(TaskId(job, TaskKind.MAP, i), split) for i, split in enumerate(splits)]
@@ -83,14 +84,12 @@ class JobMachine:
         for task in self.reduces:
             self.pending_reduces.add(task)
         self.outputs = MapOutputs()
+        self.ground = Ground(eligible, self.outputs)
         self.parts: dict[int, OutputPart] = {}
         self.running_on = Counter[WorkerName]()
-        self._running: dict[TaskKind, Counter[WorkerName]] = {kind: Counter() for kind in TaskKind}
-        self._slots_changed = 0
-        self._tiers_of: dict[TaskKind, tuple[object, Tiers]] = {}
         self._granted: dict[AttemptId, e.OutputWritten] = {}
         self._records = Reconciliation(len(self.maps))
-        homes = Homes(self.reduces, self.pending_reduces, self._reducers)
+        homes = Homes(self.reduces, self.pending_reduces, self.ground.reducers)
         self._draining = Draining(self.outputs, homes, self._let_read, self._release)
         self._counters_of: dict[TaskId, Counters] = {}
         self._attempts_failed = 0
@@ -141,30 +140,8 @@ class JobMachine:
     def next_task(self, worker: WorkerName) -> TaskMachine | None:
         """The task that ``worker`` should run next. Reduces wait until no map waits for a slot."""
         if self.pending_maps:
-            return self.pending_maps.next_for(worker, self._tiers(TaskKind.MAP))
-        return self.pending_reduces.next_for(worker, self._tiers(TaskKind.REDUCE))
-
-    def _tiers(self, kind: TaskKind) -> Tiers:
-        """Who may run tasks of that kind now."""
-        if self._eligible.all_are:
-            return (self._alive,)
-        # Asked for every worker with a free slot, and the same for all.
-        key = (self._eligible.version, self.outputs.version, self._slots_changed)
-        if self._tiers_of.get(kind, (None,))[0] != key:
-            used = self._used()
-            if kind is TaskKind.REDUCE:
-                tiers: Tiers = self._eligible.reducers(used)
-            else:
-                tiers = self._eligible.mappers(used, set(+self._running[TaskKind.REDUCE]))
-            self._tiers_of[kind] = key, tiers
-        return self._tiers_of[kind][1]
-
-    def _reducers(self) -> Collection[WorkerName]:
-        return next((tier for tier in self._tiers(TaskKind.REDUCE) if tier), ())
-
-    def _used(self) -> set[WorkerName]:
-        """Whose volumes hold, or will hold, map outputs that reducers are to read."""
-        return self.outputs.owners() | set(+self._running[TaskKind.MAP])
+            return self.pending_maps.next_for(worker, self.ground.tiers(TaskKind.MAP))
+        return self.pending_reduces.next_for(worker, self.ground.tiers(TaskKind.REDUCE))
 
     def holds(self, output: AttemptId) -> bool:
         """Whether readers of this job may still need the shared files of ``output``."""
@@ -184,42 +161,25 @@ class JobMachine:
         if any(a.worker not in short for task in self.maps for a in task.active_attempts()):
             return True
         if self.state is JobState.MAPPING:
-            tiers = self._tiers(TaskKind.MAP)
+            tiers = self.ground.tiers(TaskKind.MAP)
             return any(candidates(task, tiers) & set(slots_on) - set(short) for task in self.pending_maps)
         if any(task.active_attempts() for task in self.reduces):
             return True
-        tiers = self._tiers(TaskKind.REDUCE)
+        tiers = self.ground.tiers(TaskKind.REDUCE)
         return any(candidates(task, tiers) & set(slots_on) for task in self.pending_reduces)
 
     def stranded(self) -> Iterator[TaskMachine]:
         """The pending tasks that may go to no worker."""
         for pending, kind in ((self.pending_maps, TaskKind.MAP), (self.pending_reduces, TaskKind.REDUCE)):
-            tiers = self._tiers(kind)
+            tiers = self.ground.tiers(kind)
             yield from (task for task in pending if is_stranded(task, tiers))
-
-    def why_stranded(self, task: TaskMachine, seconds: float) -> str:
-        """Why ``task`` could go to no worker for so long."""
-        within = f"within {seconds:g} s"
-        holders = task.holders
-        if not any(worker in self._alive for worker in holders or self._alive):
-            if task.split is None or not holders:
-                return f"no worker is left; none came {within}"
-            held = f"no worker holds the input of {task.id}, {task.split.path}"
-            return f"{held}: {', '.join(holders)} did not come back {within}"
-        if task.split is None:
-            wanted, owners = "could read all map outputs", self._used()
-        else:
-            wanted, owners = "had a volume that reducers can read", self._used().union(holders or self._alive)
-        told = "; ".join(filter(None, map(self._eligible.why_not, sorted(owners))))
-        return f"no worker that {task.id} may go to {wanted} {within}: {told}"
 
     def start(self, task: TaskMachine, worker: WorkerName) -> list[c.Command]:
         """A new attempt of ``task`` on ``worker``."""
         self._pending(task).remove(task)
         attempt = task.start(worker)
         self.running_on[worker] += 1
-        self._running[task.id.kind][worker] += 1
-        self._slots_changed += 1
+        self.ground.count(task.id.kind, worker, 1)
         if task.split is not None:
             return [*self._prepare(worker), c.LaunchMap(worker, attempt.id, task.split)]
         return [*self._let_read(worker), c.LaunchReduce(worker, attempt.id)]
@@ -376,13 +336,9 @@ class JobMachine:
             return None
         return self.outputs.current[event.output.task.index].worker
 
-    def can_do_without(self, reader: WorkerName) -> bool:
-        """Whether another worker than ``reader`` can read all volumes in use."""
-        return bool(set(self._tiers(TaskKind.REDUCE)[0]) - {reader})
-
     def move_reduces(self, reader: WorkerName, why: str) -> list[c.Command]:
         """The reduce attempts on ``reader`` go to others, uncounted, unless nobody else could run them."""
-        if self.over or not self.can_do_without(reader):
+        if self.over or not self.ground.can_do_without(reader):
             return []
         failure = Failure(FailureKind.STORAGE, f"moved away from {reader}: {why}")
         commands: list[c.Command] = []
@@ -409,14 +365,14 @@ class JobMachine:
         First come homes that cannot read what is left to be read: the copies that were drained there are
         given up. Then come volumes, as far as their maps can be run where the outputs will be read.
         """
-        able = set(self._reducers())
+        able = set(self.ground.reducers())
         homes = {task.home for task in self.pending_reduces if task.home is not None}
         if blind := homes - able:
             return [command for home in sorted(blind) for command in self._lose_home(home)]
-        readers, owners = self._eligible.agreed()
+        owners_unread, owners = self.ground.to_be_brought_together()
         unread = [
             output
-            for owner in sorted(self.outputs.owners() & self._eligible.unread_by(readers))
+            for owner in sorted(owners_unread)
             for output in self.outputs.on(owner)
             if candidates(self.maps[output.attempt.task.index], (owners,))
         ]
@@ -534,7 +490,7 @@ class JobMachine:
 
     def _exhausted(self, task: TaskMachine, failure: Failure) -> bool:
         """Whether another attempt is pointless. Volumes differ: each one may turn out to be large enough."""
-        tiers = self._tiers(task.id.kind)
+        tiers = self.ground.tiers(task.id.kind)
         if failure.kind is FailureKind.POOL and not candidates(task, tiers) - task.too_large_for:
             return True
         return task.failures >= self.spec.settings.max_attempts
@@ -567,8 +523,7 @@ class JobMachine:
                 if attempt.worker in self._alive:
                     commands.append(c.AbortAttempt(attempt.worker, attempt.id))
         self.running_on.clear()
-        for running in self._running.values():
-            running.clear()
+        self.ground.clear()
         # A worker that came back keeps the map outputs it was told to, even if it got no task again. One that
         # is gone now learns at its next registration that none of them is needed.
         left = sorted(worker for worker in self._ever_prepared if worker in self._alive)
@@ -590,8 +545,7 @@ class JobMachine:
 
     def _free_slot(self, attempt: Attempt) -> None:
         self.running_on[attempt.worker] -= 1
-        self._running[attempt.id.task.kind][attempt.worker] -= 1
-        self._slots_changed += 1
+        self.ground.count(attempt.id.task.kind, attempt.worker, -1)
 
     def _release(self, outputs: Iterable[MapOutput]) -> list[c.Command]:
         """Nobody needs the shared files of ``outputs``. A worker that is gone learns it when it is back."""

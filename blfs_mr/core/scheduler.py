@@ -130,7 +130,7 @@ class Scheduler:
             return []
         if owner is None:
             return job.run_again(event, now) if job.is_read_by(event.reader) else []
-        if (problem := self.reach.problem(reader, owner)) and job.can_do_without(reader):
+        if (problem := self.reach.problem(reader, owner)) and job.ground.can_do_without(reader):
             return job.move_reduces(reader, problem)
         match self.blame.failed(reader, owner, event.reason, now):
             case Verdict.VOLUME:
@@ -143,7 +143,7 @@ class Scheduler:
             case Verdict.READER:
                 why = self.blame.readers[reader]
                 moved = [x for each in self.jobs.values() for x in each.move_reduces(reader, why)]
-                if job.can_do_without(reader):
+                if job.ground.can_do_without(reader):
                     return moved
         if event.corrupt:
             return job.run_again(event, now)
@@ -161,7 +161,7 @@ class Scheduler:
             if job is None or reader is None:
                 continue
             # One that was given up since has left the question to the next reader, if there is another.
-            if job.is_read_by(event.reader) or not job.can_do_without(reader):
+            if job.is_read_by(event.reader) or not job.ground.can_do_without(reader):
                 commands += job.run_again(event, now)
         return commands
 
@@ -239,7 +239,7 @@ class Scheduler:
                 if first is None or now - since > longest:
                     first, longest = task, now - since
             if first is not None and longest >= self._no_worker_deadline:
-                why = job.why_stranded(first, self._no_worker_deadline)
+                why = job.ground.why_stranded(first, self._no_worker_deadline)
                 commands += job.fail(Failure(FailureKind.WORKER_LOST, why), now)
             elif first is not None and longest >= RELOCATES and self.workers:
                 commands += job.relocate(now)

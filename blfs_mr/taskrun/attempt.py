@@ -68,14 +68,20 @@ class Progress:
         return shown if len(shown) <= RECORD_SHOWN else f"{shown[:RECORD_SHOWN]}… ({len(shown)} characters)"
 
 
-def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec) -> int:
-    """Run the attempt that the worker at the other end of ``sock`` asks for; the process' exit code."""
+def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec, lock: int) -> int:
+    """Run the attempt that the worker at the other end of ``sock`` asks for; the process' exit code.
+
+    ``lock`` is the inherited lock of the worker's own volume.
+    """
     link = BlockingLink(sock, incoming=WorkerToChild, outgoing=ChildToWorker)
     progress = Progress()
     attempt: AttemptId | None = None
     linux.limit_memory_growth(HARD_STOP * spec.settings.memory + THREAD_STACKS)
     try:
         task = link.receive()
+        if not isinstance(task, RunMapTask):
+            # It writes nothing there: should it hang on a peer's device, the volume can have its next owner.
+            os.close(lock)
         match task:
             case RunDrain():
                 return run_drain(task, link)

@@ -33,8 +33,10 @@ class Launcher(ForkServer):
 
     kills_orphans = False
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, lock: int) -> None:
+        """``lock`` is the descriptor of the volume's lock, which every writer inherits."""
         super().__init__(sock, WorkerToLauncher, LauncherToWorker)
+        self._lock = lock
         self._job: tuple[LoadedJob, JobSpec] | None = None
 
     def handle(self, message: Message) -> None:
@@ -76,7 +78,7 @@ class Launcher(ForkServer):
                 os.close(log)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             try:
-                return run_attempt(socket.socket(fileno=link), loaded, spec)
+                return run_attempt(socket.socket(fileno=link), loaded, spec, self._lock)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()

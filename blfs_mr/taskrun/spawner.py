@@ -45,7 +45,7 @@ class Spawner(ForkServer):
 
         def launch() -> NoReturn:
             linux.set_child_subreaper()
-            Launcher(socket.socket(fileno=link)).serve()
+            Launcher(socket.socket(fileno=link), lock).serve()
 
         def spawn() -> NoReturn:
             linux.set_child_subreaper()

@@ -9,7 +9,7 @@ import pytest
 from tests.block.cluster import attached_disks
 from tests.block.hanging import hanging_disk, why_no_hanging_disk
 from tests.block.test_readers import readers, status
-from tests.integration.harness import Daemons, HeldJob, Stage, running_daemons, wait_for
+from tests.integration.harness import Daemons, HeldJob, Stage, lines_of, running_daemons, wait_for
 
 pytestmark = [
     pytest.mark.root,
@@ -42,6 +42,7 @@ def test_reducers_that_hang_are_given_up_and_their_tasks_move_to_where_the_volum
                 job.open()
                 ended = job.submitter.wait(180)
                 assert ended.code == 0, ended.stderr + daemons.log.read_text()
+                assert lines_of(job.output) == job.expected
                 told = daemons.log.read_text()
                 assert "moved away from worker-0: " in told
                 assert "map-0000" not in ended.stderr, "no map is run again"

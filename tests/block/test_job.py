@@ -11,7 +11,15 @@ from blfs_mr.volume.superblock_pages import read_claim, read_superblock
 from blfs_mr.volume.verify import verify_volume
 from tests.block.cluster import attached_disks
 from tests.block.disks import KINDS
-from tests.integration.harness import WORDCOUNT, Stage, lines_of, running_daemons
+from tests.integration.harness import (
+    WORDCOUNT,
+    Daemons,
+    HeldJob,
+    Stage,
+    lines_of,
+    running_daemons,
+    wait_for,
+)
 
 pytestmark = pytest.mark.root
 
@@ -46,3 +54,27 @@ def test_reducers_read_the_map_outputs_of_other_workers_from_their_devices(
             assert result.written > 0
             assert disk.sectors_that_the_peer_wrote() == 0
             assert read_claim(disk.peers.place, read_superblock(disk.peers.place)[0].volume).process == 0
+
+
+def test_a_worker_that_is_killed_costs_no_map_whose_output_its_peers_can_read(
+    tmp_path: Path, loops: None
+) -> None:
+    with attached_disks(tmp_path, "raw") as disks:
+        worker = disks.worker.replace("slots = 2", "slots = 4")
+        with running_daemons(Stage(tmp_path / "stage"), worker=worker) as daemons:
+            job = HeldJob(daemons.start, tmp_path, "-p", "method=reduce", "--reducers", "4", attempts=4)
+            daemons.kill("worker-0")
+            wait_for(lambda: list(daemons.workers()) == ["worker-1"], "the master sees it", 60)
+            told = job.ends_well()
+            assert "worker worker-0 was lost" in told
+            assert "map-0" not in told, "no map is run again"
+            daemons.start_worker("worker-0")
+            daemons.wait_for_workers(2)
+            wait_for(lambda: _free(daemons) == {6}, "all shared files are free again", 60)
+            daemons.stop()
+
+
+def _free(daemons: Daemons) -> set[int]:
+    description = daemons.describe()
+    assert description is not None
+    return {worker.shared_files_free for worker in description.workers}

@@ -34,7 +34,7 @@ def _run(worker: Worker, tmp_path: Path, body: str, **settings: Any) -> Message 
     if pid == 0:
         try:
             ours.close()
-            os._exit(run_attempt(theirs, loaded, spec))
+            os._exit(run_attempt(theirs, loaded, spec, os.open(os.devnull, os.O_RDONLY)))
         finally:
             os._exit(70)
     theirs.close()
