@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parents[2] / "blfs_mr" / "examples"
 WORDCOUNT = EXAMPLES / "wordcount.py"
 
-DEADLINE = 30.0
+DEADLINE = 90.0
 """Seconds for anything to happen that takes a second at most on an idle machine. These may be busy."""
 
 POLL = 0.01
