@@ -19,7 +19,14 @@ from blfs_mr.job import Job, LoadedJob, instantiate
 from blfs_mr.model import REDUCE_PEAK, JobSpec
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
 from blfs_mr.taskrun.deadline import watch_reads
-from blfs_mr.taskrun.reducer import LEAST_BUDGET, LEAST_READ, OUTPUT_BUFFERS, READ_BUFFERS_SHARE, take_all
+from blfs_mr.taskrun.reducer import (
+    LEAST_BUDGET,
+    LEAST_READ,
+    OUTPUT_BUFFERS,
+    READ_BUFFERS_SHARE,
+    WINDOWS,
+    take_all,
+)
 from blfs_mr.taskrun.segments import SegmentSource
 from blfs_mr.wire.messages.base import CommitOutput
 from blfs_mr.wire.messages.child import OutputCommitted, RequestCommit, RunReduceTask
@@ -38,10 +45,10 @@ def run_reduce(
     be_one_slot()
     job = instantiate(loaded.job_class, spec.params)
     left = max(spec.settings.memory - linux.ResidentMeter()() - OUTPUT_BUFFERS, LEAST_BUDGET)
-    read_size = min(max(left // READ_BUFFERS_SHARE // (READ_DEPTH + 1), LEAST_READ), READ_SIZE)
+    read_size = min(max(left // READ_BUFFERS_SHARE // WINDOWS // (READ_DEPTH + 1), LEAST_READ), READ_SIZE)
     held = HeldRows(
         task.scratch,
-        budget=left - read_size * (READ_DEPTH + 1),
+        budget=left - WINDOWS * read_size * (READ_DEPTH + 1),
         block_size=spec.settings.block_size,
         keys=job.keys,
         in_order=job.sort_batches or job.total_order,

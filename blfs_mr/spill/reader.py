@@ -8,7 +8,7 @@ have spoiled them on the way; then the failure is raised, for the map has to be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, TypeVar
 
 from blfs_mr.errors import BadIndex, CorruptData, DigestMismatch, TruncatedFile
@@ -54,12 +54,24 @@ class SegmentReader:
         self._partition = partition
         self._pool = pool
         self._identity = FileIdentity.from_lease(published.lease)
+        self._window: SlidingWindow | None = None
         try:
             self._entry = self._read_entry()
         except (OSError, CorruptData) as error:
             self._raise_with_place(error)
         self.records = 0 if self._entry is None else self._entry.records
         self.length = 0 if self._entry is None else self._entry.length
+
+    def begin(self) -> None:
+        """Have the first reads of the data on their way, before the iteration that waits for them."""
+        if self._window is None and self._entry is not None:
+            self._window = self._open_window(self._entry)
+
+    def close(self) -> None:
+        """Let go of what was begun and is not wanted; after an iteration there is nothing left to do."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def __iter__(self) -> Iterator[Block]:
         if self._entry is None:
@@ -73,15 +85,21 @@ class SegmentReader:
         base = self._published.lease.shared_file.offset
         verifier = SegmentVerifier(self._identity, self._partition, entry)
         longest = BLOCK_HEADER_SIZE + entry.largest
-        start, end = base + entry.offset, base + entry.offset + entry.length
-        window = SlidingWindow(self._pool, self._fd, start, end, longest)
+        self.begin()
+        window = self._window
+        assert window is not None
         try:
             while not verifier.finished:
                 yield _next_block(window, verifier, base, longest)
                 if not verifier.finished:
                     window.release(base + verifier.position)
         finally:
-            window.close()
+            self.close()
+
+    def _open_window(self, entry: SegmentEntry) -> SlidingWindow:
+        start = self._published.lease.shared_file.offset + entry.offset
+        longest = BLOCK_HEADER_SIZE + entry.largest
+        return SlidingWindow(self._pool, self._fd, start, start + entry.length, longest)
 
     def _read_entry(self) -> SegmentEntry | None:
         header = self._read_page(0, self._check_header)
@@ -137,6 +155,21 @@ class SegmentReader:
         if isinstance(error, OSError):
             raise OSError(error.errno, f"{error.strerror}: cannot read {place}") from error
         raise type(error)(f"{place}: {error}") from error
+
+
+def one_ahead(readers: Iterable[SegmentReader]) -> Iterator[SegmentReader]:
+    """``readers``, each with its first reads on their way while the one before it is used.
+
+    A device so has no pause between segments. Two windows take memory instead of one.
+    """
+    before: SegmentReader | None = None
+    for reader in readers:
+        reader.begin()
+        if before is not None:
+            yield before
+        before = reader
+    if before is not None:
+        yield before
 
 
 def read_lease(fd: int, shared_file: SharedFile) -> Lease | None:

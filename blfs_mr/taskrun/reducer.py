@@ -41,6 +41,9 @@ OUTPUT_BUFFERS = 4 << 20
 READ_BUFFERS_SHARE = 8
 """Reads in flight take one part in so many of the budget at most. Smaller reads are slower, yet by little."""
 
+WINDOWS = 2
+"""Long segments whose reads are in flight at a time: the one that is taken, and the next one."""
+
 LEAST_READ = 128 << 10
 """Bytes of one read at least: below, a network disk spends more time on asking than on sending."""
 
@@ -57,10 +60,10 @@ def run_reduce(
     combiner = Combiner(job.combine) if overrides(loaded.job_class, "combine") else None
     order: Order = "key-and-value" if spec.settings.sort_values else "key"
     left = max(spec.settings.memory - linux.ResidentMeter()() - OUTPUT_BUFFERS, LEAST_BUDGET)
-    read_size = min(max(left // READ_BUFFERS_SHARE // (READ_DEPTH + 1), LEAST_READ), READ_SIZE)
+    read_size = min(max(left // READ_BUFFERS_SHARE // WINDOWS // (READ_DEPTH + 1), LEAST_READ), READ_SIZE)
     store = RunStore(
         task.scratch,
-        budget=left - read_size * (READ_DEPTH + 1),
+        budget=left - WINDOWS * read_size * (READ_DEPTH + 1),
         block_size=spec.settings.block_size,
         order=order,
         combiner=combiner,

@@ -1,8 +1,9 @@
 """From published map outputs to the runs of one partition: opened, read, verified, and kept in a store.
 
 A map output is taken whole or not at all. Small segments are read ahead, several at a time. A larger one is
-read when its turn comes, with reads of its own in flight: what its index promises is known before its data is
-read, so room is made first, and one that is larger than memory goes to scratch block by block.
+read with reads of its own in flight, the first of which begin while the segment before it is taken. What its
+index promises is known before, so room is made first, and one that is larger than memory goes to scratch
+block by block.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
@@ -58,10 +60,26 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A small segment in memory, or that it is too ``large`` to be read ahead, or that there is none."""
+    """A small segment in memory, or the file of one that is too ``large`` for that, or that there is none."""
 
     run: HeldRun | None = None
-    large: bool = False
+    large: PublishedFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A large segment whose first reads are on their way, while the one before it is taken."""
+
+    published: PublishedFile
+    reader: SegmentReader
+    descriptor: int
+
+    def close(self) -> None:
+        self.reader.close()
+        os.close(self.descriptor)
+
+
+_Segment = _Fetched | _Begun | MapOutputUnreadable
 
 
 class Store(Protocol):
@@ -106,9 +124,9 @@ class SegmentSource:
 
     def take(self, outputs: Sequence[MapOutput]) -> Iterator[Taken]:
         """Take this partition's segments of each of ``outputs``. Raises what merging in the store raises."""
-        fetched = self._ahead.map(file for output in outputs for file in output.files)
+        segments = self._one_ahead(self._ahead.map(file for output in outputs for file in output.files))
         for output in outputs:
-            yield self._take(output, [next(fetched) for _ in output.files])
+            yield self._take(output, islice(segments, len(output.files)))
 
     def close(self) -> None:
         """Let buffers and threads go."""
@@ -116,17 +134,46 @@ class SegmentSource:
         self._ahead.close()
         self._watch.close()
 
-    def _take(self, output: MapOutput, fetched: list[_Fetched | MapOutputUnreadable]) -> Taken:
+    def _one_ahead(self, fetched: Iterator[_Fetched | MapOutputUnreadable]) -> Iterator[_Segment]:
+        """What was fetched, and large segments begun while the segment before them is taken."""
+        before: _Segment | None = None
+        for segment in fetched:
+            large = None if isinstance(segment, MapOutputUnreadable) else segment.large
+            following = segment if large is None else self._begin(large)
+            if before is not None:
+                yield before
+            before = following
+        if before is not None:
+            yield before
+
+    def _begin(self, published: PublishedFile) -> _Begun | MapOutputUnreadable:
+        try:
+            descriptor = self._open(published)
+            try:
+                with self._reading(published):
+                    reader = SegmentReader(descriptor, published, self._partition, self._buffers)
+                    reader.begin()
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except MapOutputUnreadable as error:
+            return error
+        return _Begun(published, reader, descriptor)
+
+    def _take(self, output: MapOutput, segments: Iterator[_Segment]) -> Taken:
         runs: list[HeldRun] = []
         try:
-            for published, segment in zip(output.files, fetched, strict=True):
+            for segment in segments:
                 if isinstance(segment, MapOutputUnreadable):
                     raise segment
                 pending = sum(run.size for run in runs if run.scratch is None)
-                run = self._read_large(published, pending) if segment.large else segment.run
+                run = self._read_large(segment, pending) if isinstance(segment, _Begun) else segment.run
                 if run is not None:
                     runs.append(run)
         except MapOutputUnreadable as error:
+            for segment in segments:
+                if isinstance(segment, _Begun):
+                    segment.close()
             for run in runs:
                 if run.scratch is not None:
                     run.scratch.discard()
@@ -148,7 +195,7 @@ class SegmentSource:
                 with self._opened(published) as descriptor, self._reading(published):
                     reader = SegmentReader(descriptor, published, self._partition, buffers)
                     if reader.length > self._small:
-                        return _Fetched(large=True)
+                        return _Fetched(large=published)
                     # Small ones are one read, which the deadline around all of this covers.
                     return _Fetched(_in_memory(reader, reader) if reader.records else None)
             except MapOutputUnreadable as error:
@@ -156,16 +203,17 @@ class SegmentSource:
 
         return fetch
 
-    def _read_large(self, published: PublishedFile, pending: int) -> HeldRun:
+    def _read_large(self, segment: _Begun, pending: int) -> HeldRun:
         """One segment; ``pending`` bytes are in memory, and not in the store."""
-        with self._opened(published) as descriptor:
-            with self._reading(published):
-                reader = SegmentReader(descriptor, published, self._partition, self._buffers)
+        reader, published = segment.reader, segment.published
+        try:
             if pending + reader.length > self._store.room:
                 self._store.overflow()
             if pending + reader.length <= self._store.capacity:
                 return _in_memory(reader, self._blocks(reader, published))
             return self._copy_to_scratch(reader, published)
+        finally:
+            segment.close()
 
     def _copy_to_scratch(self, reader: SegmentReader, published: PublishedFile) -> HeldRun:
         scratch = self._store.new_scratch_run()
@@ -195,13 +243,16 @@ class SegmentSource:
 
     @contextmanager
     def _opened(self, published: PublishedFile) -> Iterator[int]:
-        shared_file = published.lease.shared_file
-        with self._reading(published):
-            descriptor = self._volume(shared_file.volume).open_for_read(shared_file)
+        descriptor = self._open(published)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _open(self, published: PublishedFile) -> int:
+        shared_file = published.lease.shared_file
+        with self._reading(published):
+            return self._volume(shared_file.volume).open_for_read(shared_file)
 
     def _volume(self, volume: VolumeId) -> Volume:
         if volume not in self._volumes:

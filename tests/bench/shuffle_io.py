@@ -20,7 +20,7 @@ from blfs_mr.model import AttemptId, JobId, Lease, PublishedFile, SharedFile, Ta
 from blfs_mr.spill.blocks import next_block_position
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE, BufferPool
 from blfs_mr.spill.format import BLOCK_HEADER_SIZE, DEFAULT_PAYLOAD, PAGE_SIZE
-from blfs_mr.spill.reader import SegmentReader
+from blfs_mr.spill.reader import SegmentReader, one_ahead
 from blfs_mr.spill.writer import WRITE_SIZE, SharedFileWriter
 
 from .file_systems import FileSystem, file_system
@@ -142,10 +142,14 @@ class Files:
             pool = opened.enter_context(BufferPool())
             started = time.perf_counter()
             records = 0
-            for partition in range(reducers):
-                for descriptor, published in zip(descriptors, self._published, strict=True):
-                    for block in SegmentReader(descriptor, published, partition, pool):
-                        records += block.records
+            readers = (
+                SegmentReader(descriptor, published, partition, pool)
+                for partition in range(reducers)
+                for descriptor, published in zip(descriptors, self._published, strict=True)
+            )
+            for reader in one_ahead(readers):
+                for block in reader:
+                    records += block.records
             seconds = time.perf_counter() - started
         if records != len(self.paths) * BLOCKS_PER_FILE * RECORDS_PER_BLOCK:
             raise CommandFailed(f"{records} records came back")
