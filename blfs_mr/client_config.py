@@ -17,6 +17,9 @@ from blfs_mr.values import dataclass
 CONFIG_VARIABLE = "BLFS_MR_CONFIG"
 """The environment variable that names the configuration where no option does."""
 
+SUBMITTER_FOLDER = "{{home}}/cluster/{cluster}/submitter"
+"""Where `blfs-mr cluster init` puts what its operator submits jobs with."""
+
 DEFAULT_CLUSTER = "blfs-mr"
 DEFAULT_SECRET = "{home}/secret"
 
@@ -43,7 +46,8 @@ def load_client_config(path: Path | None, environment: Mapping[str, str]) -> Cli
     given = {} if path is None else read_toml(path)
     home = given.get("home", default_home(environment))
     cluster = _value(given, "cluster", "id", DEFAULT_CLUSTER)
-    folder = _value(given, "tls", "folder", "")
+    inventory = _inventory_master(given.get("cluster"))
+    folder = _value(given, "tls", "folder", SUBMITTER_FOLDER.format(cluster=cluster) if inventory else "")
     secret = given.get("secret_file", DEFAULT_SECRET)
     for key, value in (
         ("home", home),
@@ -58,7 +62,7 @@ def load_client_config(path: Path | None, environment: Mapping[str, str]) -> Cli
         expanded = template.replace("{home}", home)
         return Path(user_home(environment) + expanded[1:] if expanded.startswith("~/") else expanded)
 
-    host = str(_value(given, "master", "host", "127.0.0.1"))
+    host = str(_value(given, "master", "host", inventory or "127.0.0.1"))
     # A master on this host is asked for by --master: without it, a submission runs a cluster of its own.
     elsewhere = not (host == "localhost" or host == "::1" or host.startswith("127."))
     port = _value(given, "master", "port", 7070)
@@ -81,6 +85,17 @@ def config_path(path: Path | None, environment: Mapping[str, str]) -> Path | Non
     if path is None and environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE])
     return path
+
+
+def _inventory_master(section: object) -> str:
+    """The address of the master's host in an inventory (:mod:`blfs_mr.inventory`); empty for none."""
+    if not isinstance(section, dict) or not isinstance(section.get("workers"), list):
+        return ""
+    hosts = [entry for entry in section["workers"] if isinstance(entry, dict)]
+    named = [entry for entry in hosts if entry.get("name") == section.get("master")]
+    own = section.get("master_host")
+    chosen = [own] if isinstance(own, dict) else [*named, *hosts]
+    return str(chosen[0].get("address", "")) if chosen else ""
 
 
 def _value(given: Mapping[str, Any], section: str, key: str, default: object) -> Any:

@@ -6,6 +6,7 @@ each daemon and submitter was given last, by role and name. An init that is repe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from blfs_mr.pki import (
     load_authority,
     make_authority,
     revoke,
+    write_certificate,
     write_key,
 )
 
@@ -89,6 +91,13 @@ def file_texts(certificates: Certificates, credential: Credential) -> dict[str, 
         "certificate.pem": credential.certificate.decode("ascii"),
         "certificate.key": credential.key.decode("ascii"),
     }
+
+
+def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
+    """Make ``folder`` one of credentials with these ``texts``, the key with mode 0600. Raises ConfigError."""
+    for file, text in texts.items():
+        write = write_key if file.endswith(".key") else write_certificate
+        write(folder / file, text.encode("ascii"))
 
 
 TLS_FILES = ("authority.pem", "revoked.pem", "certificate.pem", "certificate.key")

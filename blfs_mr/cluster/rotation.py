@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from blfs_mr.cluster.certificates import Certificates, file_texts, operator_certificates
+from blfs_mr.cluster.certificates import Certificates, file_texts, operator_certificates, write_folder
 from blfs_mr.cluster.fleet import Fleet
 from blfs_mr.cluster.host.phases import Phase
 from blfs_mr.cluster.planning import submitter_config
@@ -56,9 +56,7 @@ def write_credentials(config: Config, name: str, folder: Path) -> None:
         raise UsageError(f"{folder} exists already: name a new folder")
     certificates = _certificates(config)
     secret = load_or_create_secrets(config.secret_path)[0].hex()
-    for file, text in file_texts(certificates, certificates.credential("client", name, "")).items():
-        write = write_key if file.endswith(".key") else write_certificate
-        write(folder / file, text.encode("ascii"))
+    write_folder(folder, file_texts(certificates, certificates.credential("client", name, "")))
     write_key(folder / "secret", f"{secret}\n".encode("ascii"))
     write_certificate(folder / "config.toml", submitter_config(config, folder.resolve().name).encode())
 

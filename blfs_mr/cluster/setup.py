@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from blfs_mr.cluster.certificates import file_texts, operator_certificates
+from blfs_mr.cluster.certificates import file_texts, operator_certificates, write_folder
 from blfs_mr.cluster.checks import LIO_MODULES, Needs, host_problems, problems_between
 from blfs_mr.cluster.credentials import Chap, load_or_create_chap
 from blfs_mr.cluster.facts import HostFacts, facts_script, parse_facts, parse_initiator
@@ -34,6 +34,9 @@ from blfs_mr.config import Config
 from blfs_mr.errors import ClusterError, ConfigError
 from blfs_mr.inventory import HostSection, WorkerHostSection
 from blfs_mr.secret import load_or_create_secrets
+
+OPERATOR = "the-operator"
+"""Whose certificate the operator's own submissions show."""
 
 
 @dataclass(slots=True)
@@ -157,6 +160,9 @@ class Setup:
             if len(twins) > 1 and twins[0] == name:
                 raise ClusterError(f"{', '.join(twins)} have the same iSCSI initiator name, {initiator}")
         certificates = operator_certificates(operator_folder(self.config), self.config.cluster.id)
+        # The operator submits jobs as well, with the very config.toml that describes the cluster.
+        own = certificates.credential("client", OPERATOR, "")
+        write_folder(operator_folder(self.config) / "submitter", file_texts(certificates, own))
         return host_plans(
             self.config,
             initiators=initiators,

@@ -105,3 +105,15 @@ async def test_a_removed_host_is_cut_off(cluster: SimulatedCluster, tmp_path: Pa
     await cluster.done("remove", "node-2")
     certificates = operator_certificates(tmp_path / "home" / "cluster" / "lab", "lab")
     assert len(revoked_serials(certificates.authority.folder / "revoked.pem")) == 1
+
+
+async def test_the_operator_submits_with_the_file_that_describes_the_cluster(
+    cluster: SimulatedCluster, tmp_path: Path
+) -> None:
+    text = cluster.config.read_text().replace('address = "127.0.0.1"', 'address = "10.9.8.7"')
+    cluster.config.write_text(text)
+    found = load_client_config(cluster.config, {})
+    assert found.master == "10.9.8.7:7070"
+    assert found.secret_path == tmp_path / "home" / "secret"
+    assert found.tls_folder is not None
+    client_context(found.tls_folder)
