@@ -20,6 +20,7 @@ BLFS_MR = LazyGroup(
         "cluster": "blfs_mr.cli.cluster:cluster_family",
         "host": "blfs_mr.cli.host:host_family",
         "input": "blfs_mr.cli.input:input_family",
+        "output": "blfs_mr.cli.output:output_family",
         "volume": "blfs_mr.cli.volume:volume_family",
         "job": _JOB,
         "lab": "blfs_mr.cli.lab:lab_family",

@@ -37,10 +37,10 @@ from blfs_mr.inventory import HostSection
 @click.pass_context
 def cluster_family(context: click.Context, path: Path | None, accept_new: bool, verbose: bool) -> None:
     """Set up, run and take down the cluster that config.toml describes."""
-    context.obj = _Session(path, accept_new, Report(click.echo, verbose))
+    context.obj = Session(path, accept_new, Report(click.echo, verbose))
 
 
-class _Session:
+class Session:
     """What the commands of one call share."""
 
     def __init__(self, path: Path | None, accept_new: bool, report: Report) -> None:
@@ -91,13 +91,13 @@ class _Session:
         uvloop.run(connected())
 
 
-_pass_session = click.make_pass_decorator(_Session)
+_pass_session = click.make_pass_decorator(Session)
 
 
 @cluster_family.command
 @click.option("--dry-run", is_flag=True, help="Print what would be done on bare hosts, and do nothing.")
 @_pass_session
-def init(session: _Session, dry_run: bool) -> None:
+def init(session: Session, dry_run: bool) -> None:
     """Make all hosts of the inventory a cluster. What is as it should be already is left alone."""
     config = session.config()
     if dry_run:
@@ -113,7 +113,7 @@ def init(session: _Session, dry_run: bool) -> None:
 
 
 def _control(verb: Callable[[Fleet, Mapping[str, Roles], Report], Awaitable[None]]) -> Callable[..., None]:
-    def command(session: _Session) -> None:
+    def command(session: Session) -> None:
         config = session.config()
 
         async def act(fleet: Fleet) -> None:
@@ -136,7 +136,7 @@ for _name, _verb in (
 
 @cluster_family.command
 @_pass_session
-def status(session: _Session) -> None:
+def status(session: Session) -> None:
     """Print what runs on each host. Fails where something that should run does not."""
     config = session.config()
     roles = host_roles(config.cluster)
@@ -159,7 +159,7 @@ def status(session: _Session) -> None:
 @cluster_family.command
 @click.option("--rounds", type=click.IntRange(1, 10_000_000), default=ROUNDS, show_default=True)
 @_pass_session
-def doctor(session: _Session, rounds: int) -> None:
+def doctor(session: Session, rounds: int) -> None:
     """Examine the path of every volume, from its owner to all of its peers, with a live canary.
 
     Jobs may run meanwhile. Fails where a line of the consistency contract is broken.
@@ -174,7 +174,7 @@ def doctor(session: _Session, rounds: int) -> None:
 
 @cluster_family.command
 @_pass_session
-def rotate(session: _Session) -> None:
+def rotate(session: Session) -> None:
     """Give the cluster a new secret and new certificates, without stopping jobs."""
     config = session.config()
 
@@ -189,7 +189,7 @@ def rotate(session: _Session) -> None:
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder for it.")
 @_pass_session
-def credentials(session: _Session, name: str, output: Path) -> None:
+def credentials(session: Session, name: str, output: Path) -> None:
     """Write what NAME needs to submit jobs from another machine: configuration, secret and certificate.
 
     Whoever has it can run code on the cluster. `cluster revoke NAME` ends that.
@@ -202,7 +202,7 @@ def credentials(session: _Session, name: str, output: Path) -> None:
 @cluster_family.command
 @click.argument("name")
 @_pass_session
-def revoke(session: _Session, name: str) -> None:
+def revoke(session: Session, name: str) -> None:
     """Cut off the host or submitter NAME: the master closes its links and lets it in no more."""
     config = session.config()
 
@@ -215,7 +215,7 @@ def revoke(session: _Session, name: str) -> None:
 
 @cluster_family.command
 @_pass_session
-def upgrade(session: _Session) -> None:
+def upgrade(session: Session) -> None:
     """Bring the program that runs here to all hosts, and restart the daemons of an older one.
 
     The master is restarted first, then the workers. What workers have published stays readable meanwhile.
@@ -233,7 +233,7 @@ def upgrade(session: _Session) -> None:
 @cluster_family.command
 @click.argument("node")
 @_pass_session
-def add(session: _Session, node: str) -> None:
+def add(session: Session, node: str) -> None:
     """Make NODE, which stands in the inventory, a part of the running cluster.
 
     All other hosts let it in, log in to its target and attach its volume.
@@ -253,7 +253,7 @@ def add(session: _Session, node: str) -> None:
 @click.argument("node")
 @click.option("--gone", is_flag=True, help="NODE cannot be reached any more: do without its own part.")
 @_pass_session
-def remove(session: _Session, node: str, gone: bool) -> None:
+def remove(session: Session, node: str, gone: bool) -> None:
     """Take NODE out of the cluster: its peers let go of its volume, and it is as it was before.
 
     NODE still stands in the inventory; take it out there afterwards.
@@ -290,7 +290,7 @@ def import_command(workers: Path, device: str, sharedfiles: Path | None, identit
 @cluster_family.command
 @click.option("--yes", "confirmed", metavar="ID", help="The cluster's id, instead of being asked for it.")
 @_pass_session
-def teardown(session: _Session, confirmed: str | None) -> None:
+def teardown(session: Session, confirmed: str | None) -> None:
     """Leave all hosts as they were: no daemon, volume, target, session, unit or user. Packages stay."""
     config = session.config()
     cluster = config.cluster

@@ -48,7 +48,7 @@ class SimulatedHost:
         process.exit(completed.exit_code)
 
 
-class _KeyServer(asyncssh.SSHServer):
+class KeyServer(asyncssh.SSHServer):
     def __init__(self, allowed: bytes) -> None:
         self._allowed = allowed
 
@@ -66,7 +66,7 @@ class _KeyServer(asyncssh.SSHServer):
 async def simulated(host: SimulatedHost, client_key: asyncssh.SSHKey) -> AsyncIterator[SimulatedHost]:
     """``host`` listening on a free port of loopback; it takes ``client_key`` only."""
     server = await asyncssh.create_server(
-        lambda: _KeyServer(client_key.public_data),
+        lambda: KeyServer(client_key.public_data),
         "127.0.0.1",
         0,
         server_host_keys=[host.key],
