@@ -23,8 +23,12 @@ from daemons.processes import Spawner
 logger = logging.getLogger("blfs_mr.worker")
 
 
+LEAST_DEADLINE = 10.0
+"""Seconds for a look at least: it starts a process, which on a busy host takes longer than a read may."""
+
+
 class Peers:
-    """What this worker knows of ``configured``; ``deadline`` is that of one look, in seconds."""
+    """What this worker knows of ``configured``; ``deadline`` is that of one read, in seconds."""
 
     def __init__(
         self,
@@ -34,7 +38,8 @@ class Peers:
         spawner: Callable[[], Awaitable[Spawner]],
     ) -> None:
         self.readable: dict[WorkerName, VolumeAccess] = {}
-        self._configured, self._deadline, self._hung, self._spawner = configured, deadline, hung, spawner
+        self._configured, self._hung, self._spawner = configured, hung, spawner
+        self._deadline = max(deadline, LEAST_DEADLINE)
         unseen = "it was not looked at yet"
         self._seen = {peer.owner: SeenVolume(peer.owner, VolumeId(""), unseen) for peer in configured}
         self._looks, self._looked = 0, -math.inf

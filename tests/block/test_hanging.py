@@ -34,7 +34,7 @@ def test_reducers_that_hang_are_given_up_and_their_tasks_move_to_where_the_volum
             disks.link("worker-1").symlink_to(disk.device)
             # No look from time to time: a reducer is to find out.
             worker = disks.worker.replace("peer_check_interval = '200ms'", "peer_check_interval = '1h'")
-            worker = f"read_deadline = '2s'\n{worker}"
+            worker = f"read_deadline = '5s'\n{worker}"
             with running_daemons(Stage(tmp_path / "stage"), worker=worker) as daemons:
                 assert len(readers(daemons, "worker-1")) == 2
                 job = HeldJob(daemons.start, tmp_path, "--reducers", "4", attempts=4)
