@@ -49,6 +49,15 @@ class Host(ABC):
         """The same, whatever comes of it."""
         return self.network.run([*self._ssh(), command], given=given, timeout=timeout)
 
+    def start(self, command: str) -> subprocess.Popen[bytes]:
+        """Begin shell text as root over SSH; its output goes to the pipe."""
+        return subprocess.Popen(
+            self.network.command(*self._ssh(), command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
     def wait_for_ssh(self, deadline: float = DEADLINE) -> None:
         """Return when it lets root in."""
 

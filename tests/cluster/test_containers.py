@@ -1,0 +1,119 @@
+"""A cluster from bare hosts to nothing again, on real systemd, sshd and shared block devices.
+
+The hosts are containers, so there is no iSCSI: volumes are raw and given, each seen by its owner and by each
+peer through a device of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import container, image
+from tests.cluster.container import Container, Disk
+from tests.cluster.controls import Controls, inventory
+from tests.cluster.jobs import GATE, Jobs
+from tests.cluster.network import Network
+from tests.cluster.tools import wait_until
+
+pytestmark = pytest.mark.root
+
+HOSTS = 3
+FILES, SIZE = 16, 1 << 20
+
+_SETTINGS = f"""\
+[cluster]
+id = "containers"
+attach = "given"
+layout = "raw"
+shared_files = {FILES}
+shared_file_size = {SIZE}
+
+[cluster.limits]
+free_space = "64MiB"
+
+[worker]
+slots = 2
+"""
+
+
+class Cluster:
+    """The hosts, their disks, and the controls of them all."""
+
+    def __init__(self, folder: Path, made_of: image.Image, leave: ExitStack) -> None:
+        network = Network()
+        leave.callback(network.close)
+        self.hosts = []
+        for number in range(1, HOSTS + 1):
+            host = Container(number, network, made_of, folder / f"n{number}")
+            leave.callback(host.close)
+            self.hosts.append(host)
+        for owner in self.hosts:
+            disk = Disk(folder / f"{owner.name}.disk", FILES * SIZE + (32 << 20))
+            leave.callback(disk.close)
+            for host in self.hosts:
+                host.add_device(disk.device(read_only=host is not owner), f"/dev/volume-{owner.name}")
+        self.controls = Controls(network, folder)
+        device = 'device = "/dev/volume-{name}"\npeer_device = "/dev/volume-{name}"'
+        self.controls.config.write_text(inventory(made_of.key, self.hosts, device, more=_SETTINGS), "utf-8")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """All hosts, up and bare."""
+    if reason := container.why_not():
+        pytest.skip(reason)
+    made_of = image.present_image()
+    if made_of is None:
+        pytest.skip("there is no image of hosts: `python -m tests.cluster.image` makes it")
+    with ExitStack() as leave:
+        folder = Path(tempfile.mkdtemp(prefix="blfs-mr-hosts-"))
+        leave.callback(shutil.rmtree, folder)
+        try:
+            cluster = Cluster(folder, made_of, leave)
+            for host in cluster.hosts:
+                host.power_on()
+            for host in cluster.hosts:
+                host.wait_for_ssh(120)
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"containers do not boot here: {error}")
+        yield cluster
+
+
+def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_again(cluster: Cluster) -> None:
+    controls, (first, second, third) = cluster.controls, cluster.hosts
+    controls.cluster("init")
+    assert "nothing was changed" in controls.cluster("init")
+    controls.cluster("start")
+    jobs = Jobs(controls, cluster.hosts)
+    jobs.run("before")
+
+    job = jobs.start("through")
+    wait_until(lambda: jobs.reducing(third), "reduce tasks run on the third host")
+    third.cut_power()
+    for host in (first, second):
+        host.run(f"touch {GATE}")
+    said, _ = job.communicate(timeout=300)
+    assert job.returncode == 0, said.decode()
+    jobs.check("through", [first, second])
+
+    third.power_on()
+    third.wait_for_ssh()
+    wait_until(
+        lambda: third.try_to("systemctl is-active --quiet blfs-mr-worker").returncode == 0,
+        "the worker of a host that has come back is ready",
+    )
+    jobs.run("after")
+
+    controls.cluster("stop")
+    controls.cluster("teardown", "--yes", "containers")
+    for host in cluster.hosts:
+        assert host.run("ls -d /etc/blfs-mr /var/lib/blfs-mr /opt/blfs-mr* 2>/dev/null || true") == ""
+        assert host.run("systemctl list-unit-files --no-legend 'blfs-mr*' || true") == ""
+        assert host.run("getent passwd blfs-mr blfs-mr-task || true") == ""

@@ -1,0 +1,63 @@
+"""The units in ``systemd/`` as systemd itself judges them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "systemd"
+OK = 5.0
+"""Exposure below is what systemd-analyze(1) calls OK or better."""
+
+SERVICES = sorted(UNITS.glob("*.service"))
+
+needs_systemd_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
+def test_no_service_is_more_exposed_than_is_ok(unit: Path) -> None:
+    asked = ["systemd-analyze", "security", "--offline=true", str(unit)]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=300, check=False)
+    if "unrecognized option" in said.stderr:
+        pytest.skip("this systemd-analyze judges no units that are not loaded")
+    level = re.search(r"Overall exposure level for \S+ (\d+\.\d+)", said.stdout)
+    assert level is not None, said.stdout + said.stderr
+    assert float(level[1]) < OK
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize(
+    "unit", sorted(p for p in UNITS.iterdir() if p.is_file()), ids=lambda unit: unit.name
+)
+def test_systemd_finds_no_fault_in_a_unit(unit: Path) -> None:
+    said = subprocess.run(
+        ["systemd-analyze", "--man=no", "--recursive-errors=no", "verify", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    # The program stands in /opt on hosts of a cluster alone.
+    faults = [line for line in said.stderr.splitlines() if unit.name in line and "not executable" not in line]
+    assert faults == []
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
+def test_services_belong_to_the_target_and_stop_with_it(unit: Path) -> None:
+    text = unit.read_text("utf-8")
+    assert "PartOf=blfs-mr.target" in text
+    assert "WantedBy=blfs-mr.target" in text
+
+
+def test_daemons_are_watched() -> None:
+    for daemon in ("master", "worker"):
+        text = (UNITS / f"blfs-mr-{daemon}.service").read_text("utf-8")
+        assert "Type=notify" in text
+        assert "WatchdogSec=" in text
