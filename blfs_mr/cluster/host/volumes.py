@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
 
 from blfs_mr.cluster.host.steps import Step, command
 from blfs_mr.cluster.host.system import System
-from blfs_mr.cluster.places import COMMAND, CONFIG_FILE, FORMATTING_FILE, VOLUMES_UNIT
+from blfs_mr.cluster.places import COMMAND, CONFIG_FILE, FORMATTING_FILE, VOLUME_GROUP, VOLUMES_UNIT
 from blfs_mr.cluster.plan import HostPlan, OwnVolume
 from blfs_mr.errors import CorruptData, VolumeError
 from blfs_mr.model import VolumeLayout, WorkerName
@@ -44,6 +45,8 @@ def format_step(name: str, own: OwnVolume) -> Step:
                 force=interrupted,
             )
         )
+        if own.layout == VolumeLayout.FILE.value:
+            _give_files_to_group(own)
         system.remove(FORMATTING_FILE)
         return True
 
@@ -53,6 +56,19 @@ def format_step(name: str, own: OwnVolume) -> Step:
         f"{len(own.shared_files.splitlines())} shared files"
     )
     return Step("format", [shown], apply)
+
+
+def _give_files_to_group(own: OwnVolume) -> None:
+    # Now, before any peer attaches: afterwards nothing but the contents of files may change.
+    try:
+        group = grp.getgrnam(VOLUME_GROUP).gr_gid
+    except KeyError:
+        return  # A host whose accounts are not made by a plan: the files stay root's.
+    with mounted_privately(own.device, FileSystem(own.file_system)) as root:
+        for entry in os.scandir(root):
+            if entry.is_file(follow_symlinks=False):
+                os.chown(entry.path, -1, group)
+                os.chmod(entry.path, 0o660)
 
 
 def attach_step(plan: HostPlan) -> Step:
