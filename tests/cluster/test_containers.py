@@ -22,7 +22,7 @@ from tests.cluster.jobs import GATE, Jobs
 from tests.cluster.network import Network
 from tests.cluster.tools import wait_until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.containers, pytest.mark.root]
 
 HOSTS = 3
 FILES, SIZE = 16, 1 << 20

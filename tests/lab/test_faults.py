@@ -20,7 +20,7 @@ from blfs_mr.model import VolumeLayout, WorkerName
 from tests.integration.harness import WORDCOUNT, Stage, lines_of, wait_for, write_job
 from tests.lab.labs import DEADLINE, a_lab, a_plan, start, submit
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 # Each attempt notes that it runs; those of the method that is held wait until the gate is gone.
 JOB = """

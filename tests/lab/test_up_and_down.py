@@ -19,7 +19,7 @@ from blfs_mr.model import VolumeLayout
 from tests.integration.harness import wait_for
 from tests.lab.labs import DEADLINE, left_of, skip_without
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 UP = ("lab", "up", "--nodes", "2", "--count", "4", "--size", "64KiB", "--layout", "raw")
 
