@@ -305,6 +305,8 @@ class Daemons:
         return "" if self._credentials is None else f'[tls]\nfolder = "{self._credentials / name}"\n'
 
     def _config_of(self, name: str) -> str:
+        if self._credentials is None:
+            return str(self.config)
         path = self.stage.folder / f"{name}.toml"
         path.write_text(self._text + self._tls(name))
         return str(path)
