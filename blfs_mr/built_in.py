@@ -49,6 +49,7 @@ class Master(_Section):
     heartbeat_interval: float = 1.0
     worker_timeout: float = 5.0
     no_worker_deadline: float = 30.0
+    manifests: str = "{home}/manifests"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Worker(_Section):
     peers: tuple[object, ...] = ()
     scratch: str = "{home}/scratch/{name}"
     output: str = "{home}/output/{name}"
+    input: str = "{home}/input/{name}"
     shared_files: int = 64
     shared_file_size: int = 16 * _MIB
     read_deadline: float = 10.0
@@ -111,6 +113,10 @@ class BuiltIn(_Section):
     def secret_path(self) -> Path:
         return Path(self.secret_file.replace("{home}", str(self.home)))
 
+    @property
+    def manifests_folder(self) -> Path:
+        return Path(self.master.manifests.replace("{home}", str(self.home)))
+
     def worker_folders(self, name: str) -> WorkerFolders:
         worker = self.worker
         return worker_folders(
@@ -120,6 +126,7 @@ class BuiltIn(_Section):
             device=worker.device,
             scratch=worker.scratch,
             output=worker.output,
+            input=worker.input,
         )
 
 

@@ -82,6 +82,9 @@ class MasterSection(Section):
     no_worker_deadline: Duration = Field(
         default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
     )
+    manifests: HomeTemplate = Field(
+        default="{home}/manifests", description='an absolute path; "{home}" stands for home'
+    )
 
     @field_validator("host")
     @classmethod
@@ -152,6 +155,7 @@ class WorkerSection(Section):
     )
     scratch: WorkerTemplate = Field(default="{home}/scratch/{name}", description=_WORKER_PATH)
     output: WorkerTemplate = Field(default="{home}/output/{name}", description=_WORKER_PATH)
+    input: WorkerTemplate = Field(default="{home}/input/{name}", description=_WORKER_PATH)
     shared_files: int = Field(default=64, ge=1, le=1_000_000, description="1 to 1000000")
     shared_file_size: Size = Field(
         default=16 * _MIB,
@@ -259,6 +263,11 @@ class Config(Section):
         """The file that holds the cluster's secret."""
         return Path(self.secret_file.replace("{home}", str(self.home)))
 
+    @property
+    def manifests_folder(self) -> Path:
+        """Where the master finds the manifests of inputs that were put on workers."""
+        return Path(self.master.manifests.replace("{home}", str(self.home)))
+
     def worker_folders(self, name: str) -> WorkerFolders:
         """The folders of the worker ``name``. Raises ConfigError where that cannot be a worker's name."""
         worker = self.worker
@@ -269,6 +278,7 @@ class Config(Section):
             device=worker.device,
             scratch=worker.scratch,
             output=worker.output,
+            input=worker.input,
         )
 
 

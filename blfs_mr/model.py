@@ -64,6 +64,8 @@ class AttemptId:
 class InputSplit:
     """A piece of input: ``length`` bytes from ``offset`` of the file at ``path``.
 
+    A relative ``path`` is one in the folder that each worker keeps for input.
+
     A split that does not begin at 0 owns the records that begin after the first line end at or after
     ``offset - 1``; every split reads on past its end to finish its last record. ``source`` counts which of
     the INPUT arguments the file came from. ``holders`` names the workers that hold the file; empty means

@@ -14,7 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class WorkerFolders:
-    """Where one worker keeps its volume, its private scratch and the output partitions.
+    """Where one worker keeps its volume, its private scratch, the output partitions and pieces of input.
 
     ``device`` is the volume's block device, empty for a directory volume.
     """
@@ -23,10 +23,11 @@ class WorkerFolders:
     device: str
     scratch: Path
     output: Path
+    input: Path
 
 
 def worker_folders(
-    home: Path, name: str, *, volume: str, device: str | None, scratch: str, output: str
+    home: Path, name: str, *, volume: str, device: str | None, scratch: str, output: str, input: str
 ) -> WorkerFolders:
     """The folders of the worker ``name``, of templates in which ``{home}`` and ``{name}`` stand.
 
@@ -38,4 +39,6 @@ def worker_folders(
     def place(template: str) -> Path:
         return Path(template.replace("{home}", str(home)).replace("{name}", name))
 
-    return WorkerFolders(place(volume), (device or "").replace("{name}", name), place(scratch), place(output))
+    return WorkerFolders(
+        place(volume), (device or "").replace("{name}", name), place(scratch), place(output), place(input)
+    )

@@ -24,19 +24,31 @@ from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.job import JobMachine
 from blfs_mr.core.scheduler import Scheduler
-from blfs_mr.errors import InvalidTransition
+from blfs_mr.errors import BlfsMrError, InputError, InvalidTransition
+from blfs_mr.formats.manifest import SUFFIX, Manifest, check_name, parse_manifest
 from blfs_mr.model import JobId, JobSettings, WorkerName
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.net.listener import Peer
 from blfs_mr.net.listener import serve as listen
 from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
 from blfs_mr.wire.codec import Envelope
-from blfs_mr.wire.messages.base import CommitOutput, MapOutputLost, Message, Refused, TaskFailed
+from blfs_mr.wire.messages.base import (
+    CommitOutput,
+    FilesMeasured,
+    MapOutputLost,
+    MeasureFiles,
+    Message,
+    Refused,
+    TaskFailed,
+)
 from blfs_mr.wire.messages.client import (
     AttemptFailed,
     CancelJob,
     ClusterDescription,
     DescribeCluster,
+    DescribeInput,
+    HeldFile,
+    InputDescription,
     JobAccepted,
     JobDefaults,
     JobDescription,
@@ -82,6 +94,9 @@ logger = logging.getLogger("blfs_mr.master")
 
 TICK = 0.25
 """Seconds between looks at deadlines and reports of progress: often enough for a bar that moves."""
+
+MEASURE_DEADLINE = 20.0
+"""Seconds that a worker gets to look at files: a submitter takes a master for dead that is silent for 30."""
 
 MAX_REDUCE_TASKS = 100_000
 """Partitions of one job. Each costs an index entry in every shared file and a state here; beyond this the
@@ -174,6 +189,10 @@ class Master:
                 match envelope.message:
                     case DescribeCluster():
                         await link.reply(envelope, self._describe())
+                    case DescribeInput() as asked:
+                        await link.reply(envelope, await self._describe_input(asked.name))
+                    case MeasureFiles() as asked:
+                        await link.reply(envelope, await self._measure(asked))
                     case SubmitJob() as submitted:
                         refusal = _why_refused(submitted)
                         if refusal:
@@ -204,6 +223,24 @@ class Master:
             defaults,
         )
 
+    async def _describe_input(self, name: str) -> InputDescription | Refused:
+        try:
+            manifest = await asyncio.to_thread(read_manifest, self._config.manifests_folder, name)
+        except InputError as error:
+            return Refused(str(error))
+        pieces = manifest.pieces
+        files = tuple(HeldFile(piece.path, piece.size, piece.holders) for piece in pieces)
+        return InputDescription(manifest.boundary, files)
+
+    async def _measure(self, asked: MeasureFiles) -> FilesMeasured | Refused:
+        known = self._workers.get(asked.worker)
+        if known is None or known.link is None:
+            return Refused(f"the worker {asked.worker} is not there, and has files of this input alone")
+        try:
+            return await known.link.request(asked, MEASURE_DEADLINE, expect=FilesMeasured)
+        except BlfsMrError as error:
+            return Refused(f"{asked.worker}: {error}")
+
     def _describe_worker(self, name: WorkerName) -> WorkerDescription:
         told, condition = self._workers[name].registration, self._workers[name].condition
         return WorkerDescription(
@@ -216,6 +253,7 @@ class Master:
             condition.shared_files_free,
             condition.hung,
             self._scheduler.blame.readers.get(name, ""),
+            told.input_folder,
         )
 
     def _describe_volume(self, owner: WorkerName) -> VolumeDescription:
@@ -373,6 +411,21 @@ def _why_refused(submitted: SubmitJob) -> str:
     if settings.output_is_local != os.path.isabs(settings.output) or ".." in Path(settings.output).parts:
         return f"the output {settings.output!r} is neither an absolute folder nor a plain name"
     return ""
+
+
+def read_manifest(folder: Path, name: str) -> Manifest:
+    """The manifest of the input ``name``. Raises InputError where there is no such input."""
+    check_name(name)
+    path = folder / f"{name}{SUFFIX}"
+    try:
+        manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise InputError(f"there is no input named {name} on the cluster") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the manifest {path} cannot be read: {error}") from error
+    if manifest.removed:
+        raise InputError(f"the input {name} is being removed")
+    return manifest
 
 
 def next_epoch(home: Path) -> int:

@@ -15,8 +15,10 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,7 @@ from blfs_mr.errors import (
 from blfs_mr.model import (
     AttemptId,
     IncarnationId,
+    InputSplit,
     JobId,
     PeerVolume,
     VolumeAccess,
@@ -46,7 +49,8 @@ from blfs_mr.tls import client_context
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import OwnedVolume
 from blfs_mr.volume.opening import open_own
-from blfs_mr.wire.messages.base import CommitOutput, Message, Refused
+from blfs_mr.wire.codec import Envelope
+from blfs_mr.wire.messages.base import CommitOutput, FilesMeasured, MeasureFiles, Refused
 from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
 from blfs_mr.wire.messages.worker import (
     AbortTask,
@@ -115,6 +119,7 @@ class Worker:
         self._epoch = 0
         self._jobs: dict[JobId, JobOnWorker] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
+        self._measuring: set[asyncio.Task[None]] = set()
         self._unneeded: set[AttemptId] = set()
         self._published: set[AttemptId] = set()
         self._scratch_direct = linux.supports_direct_io(str(self._folders.scratch))
@@ -215,6 +220,7 @@ class Worker:
                     max(file.size for file in self._volume.shared_files()),
                     tuple(sorted(self._published)),
                     seen.peers,
+                    str(self._folders.input),
                 ),
                 expect=WorkerRegistered,
             )
@@ -227,20 +233,21 @@ class Worker:
             )
             notify("READY=1")
             async for envelope in self._link:
-                self._handle(envelope.message)
+                self._handle(envelope)
             raise LinkClosed(f"the link to the master ended: {self._link.closed_reason}")
         finally:
             self._registered = False
             await self._link.close()
             self._link = None
 
-    def _handle(self, message: Message) -> None:
-        match message:
+    def _handle(self, envelope: Envelope) -> None:
+        match message := envelope.message:
             case PrepareJob():
                 self._prepare(message)
             case LaunchMapTask():
                 self._jobs[message.attempt.task.job].run(
-                    message.attempt, RunMapTask(message.attempt, message.split, self._volume.access)
+                    message.attempt,
+                    RunMapTask(message.attempt, self._found_here(message.split), self._volume.access),
                 )
             case LaunchReduceTask():
                 job = self._jobs[message.attempt.task.job]
@@ -259,6 +266,24 @@ class Worker:
                 self._jobs[message.output.task.job].drain(message.output, message.partitions)
             case CleanUpJob():
                 self._in_background(self._clean_up(message.job, message.keep_output))
+            case MeasureFiles():
+                self._answer_later(envelope, message.paths)
+
+    def _found_here(self, split: InputSplit) -> InputSplit:
+        """``split`` with an absolute path."""
+        return replace(split, path=str(self._folders.input / split.path))
+
+    def _answer_later(self, request: Envelope, paths: Sequence[str]) -> None:
+        """Measure in a thread: the files are on whatever disk the user names, which may be slow to answer."""
+        link = self._link
+        assert link is not None, "the request came by it"
+
+        async def answer() -> None:
+            link.post(await asyncio.to_thread(measured, paths), reply_to=request)
+
+        task = asyncio.create_task(answer())
+        self._measuring.add(task)
+        task.add_done_callback(self._measuring.discard)
 
     def _reach(self, message: MapOutputPublished) -> VolumeAccess | None:
         """How this host reaches the volume of a map output, None if it cannot.
@@ -383,6 +408,20 @@ class Worker:
             f"({format_size(sum(file.size for file in files))}) and needs more: set worker.shared_files or "
             "worker.shared_file_size higher, or make the input splits smaller (--split-size)"
         )
+
+
+def measured(paths: Sequence[str]) -> FilesMeasured | Refused:
+    """The sizes of the files at ``paths``, or what is wrong with the first that is none."""
+    sizes = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            return Refused(f"cannot read the input {path}: {error.strerror}")
+        if not stat.S_ISREG(status.st_mode):
+            return Refused(f"the input {path} is no regular file")
+        sizes.append(status.st_size)
+    return FilesMeasured(tuple(sizes))
 
 
 async def serve(

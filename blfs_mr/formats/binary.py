@@ -28,6 +28,7 @@ class FixedSize(InputFormat):
                 f"'binary:100'; {argument!r} is not that"
             )
         self.unit = int(argument)
+        self.boundary = f"records of {self.unit} bytes"
         self._record = Struct(f"{self.unit}s")
 
     def cut(self, stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:

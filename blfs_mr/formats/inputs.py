@@ -16,7 +16,7 @@ from itertools import pairwise
 from blfs_mr.errors import InputError
 from blfs_mr.formats.compression import check_readable, is_compressed
 from blfs_mr.formats.reading import input_format
-from blfs_mr.model import InputSplit
+from blfs_mr.model import InputSplit, WorkerName
 from blfs_mr.values import dataclass
 
 MIB = 1024 * 1024
@@ -36,11 +36,16 @@ MAX_SPLITS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A regular file at an absolute ``path``, ``size`` bytes, named by INPUT argument number ``source``."""
+    """A regular file at ``path``, ``size`` bytes, named by INPUT argument number ``source``.
+
+    ``holders`` are the workers on whose disks it is, each at that path, which is as in an ``InputSplit``;
+    empty for a file on this host.
+    """
 
     path: str
     size: int
     source: int
+    holders: tuple[WorkerName, ...] = ()
 
 
 def expand_inputs(arguments: Sequence[str]) -> tuple[InputFile, ...]:
@@ -52,7 +57,7 @@ def expand_inputs(arguments: Sequence[str]) -> tuple[InputFile, ...]:
     if not arguments:
         raise InputError("no input: name at least one file, folder or glob")
     return tuple(
-        file for source, argument in enumerate(arguments) for file in _expand_argument(argument, source)
+        file for source, argument in enumerate(arguments) for file in expand_argument(argument, source)
     )
 
 
@@ -96,11 +101,12 @@ def make_splits(
             )
         bounds = [units * piece // pieces * unit for piece in range(pieces + 1)] if pieces else []
         for offset, end in pairwise(bounds):
-            splits.append(InputSplit(file.path, offset, end - offset, file.source))
+            splits.append(InputSplit(file.path, offset, end - offset, file.source, file.holders))
     return tuple(splits)
 
 
-def _expand_argument(argument: str, source: int) -> list[InputFile]:
+def expand_argument(argument: str, source: int) -> list[InputFile]:
+    """The files that one INPUT argument names; see :func:`expand_inputs`."""
     if os.path.lexists(argument):  # first: a file's own name may hold what a glob would take for a pattern
         return _expand_path(argument, source)
     if not glob.has_magic(argument):

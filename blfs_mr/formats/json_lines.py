@@ -20,7 +20,7 @@ from blfs_mr.errors import UserCodeError
 from blfs_mr.formats.compression import InputStream
 from blfs_mr.formats.lines import whole_lines
 from blfs_mr.formats.outputs import OutputWriter, check_pair, shorten
-from blfs_mr.formats.reading import ENCODING, ENCODING_ERRORS, BadRecord, InputFormat
+from blfs_mr.formats.reading import ENCODING, ENCODING_ERRORS, LINE_ENDS, BadRecord, InputFormat
 
 _decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -29,6 +29,8 @@ _encode_escaped = json.JSONEncoder().encode
 
 class JsonLines(InputFormat):
     """Reads ``jsonl``."""
+
+    boundary = LINE_ENDS
 
     def cut(self, stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:
         return whole_lines(stream, offset, end)

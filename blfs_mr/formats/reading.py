@@ -18,6 +18,9 @@ from blfs_mr.model import InputSplit
 
 ENCODING, ENCODING_ERRORS = "utf-8", "surrogateescape"
 
+LINE_ENDS = "line ends"
+LINE_ENDS_BELOW_A_HEADER = "line ends below a header"
+
 
 class BadRecord(Exception):
     """A line that is no record of its format: line ``line``, from 0, of the piece that is being parsed."""
@@ -38,6 +41,10 @@ class InputFormat(ABC):
 
     unit: int = 1
     """Bytes that the bounds of splits, and the sizes of uncompressed files, are a multiple of."""
+
+    boundary: str = ""
+    """What a file can be cut at for its pieces to be files of this format themselves, in words; empty where
+    it must stay whole."""
 
     empty_files: ClassVar[bool] = False
     """Whether a file without a byte holds a record nevertheless."""
@@ -65,6 +72,8 @@ class InputFormat(ABC):
 
 class LineFormat(InputFormat):
     """Lines of text; see ``blfs_mr.formats.lines`` for what a line is."""
+
+    boundary = LINE_ENDS
 
     def cut(self, stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:
         return whole_lines(stream, offset, end)

@@ -25,7 +25,14 @@ from blfs_mr.errors import InputError, UsageError, UserCodeError
 from blfs_mr.formats.compression import InputStream
 from blfs_mr.formats.lines import MAX_RECORD, whole_lines
 from blfs_mr.formats.outputs import OutputWriter, check_pair, encode_text, format_item, shorten
-from blfs_mr.formats.reading import ENCODING, ENCODING_ERRORS, BadRecord, InputFormat
+from blfs_mr.formats.reading import (
+    ENCODING,
+    ENCODING_ERRORS,
+    LINE_ENDS,
+    LINE_ENDS_BELOW_A_HEADER,
+    BadRecord,
+    InputFormat,
+)
 from blfs_mr.model import InputSplit
 
 MAX_FIELD = 1 << 30
@@ -36,12 +43,15 @@ is bounded already."""
 class Rows(InputFormat):
     """Reads ``csv``: rows as lists of str."""
 
+    cut_at = LINE_ENDS
+
     def __init__(self, argument: str = "") -> None:
         if argument not in ("", "multiline"):
             raise UsageError(
                 f"the input formats csv and csv-dict take 'multiline' after the colon, not {argument!r}"
             )
         self.divisible = not argument
+        self.boundary = self.cut_at if self.divisible else ""
         csv.field_size_limit(MAX_FIELD)
 
     def cut(self, stream: InputStream, offset: int, end: int | None) -> Iterator[bytes]:
@@ -80,6 +90,8 @@ class Rows(InputFormat):
 
 class NamedRows(Rows):
     """Reads ``csv-dict``: rows as dicts by the file's header."""
+
+    cut_at = LINE_ENDS_BELOW_A_HEADER
 
     def parse_all(self, pieces: Iterable[bytes], split: InputSplit) -> Iterator[list[Any]]:
         header = _named(self._header(split.path), split.path) if split.offset else None

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from blfs_mr.blocking_link import BlockingLink, dial
 from blfs_mr.errors import ConfigError, FrameTooLarge, LinkClosed, UsageError
-from blfs_mr.model import InputSplit, JobId, JobSpec
-from blfs_mr.wire.messages.base import Heartbeat
+from blfs_mr.model import InputSplit, JobId, JobSpec, WorkerName
+from blfs_mr.wire.messages.base import FilesMeasured, Heartbeat, MeasureFiles
 from blfs_mr.wire.messages.client import (
     AttemptFailed,
     CancelJob,
     ClusterDescription,
     DescribeCluster,
+    DescribeInput,
+    InputDescription,
     JobAccepted,
     JobEnded,
     JobProgressed,
@@ -55,6 +57,15 @@ class Client:
     def describe(self) -> ClusterDescription:
         """What there is to run on."""
         return self._link.request(DescribeCluster(), expect=ClusterDescription)
+
+    def describe_input(self, name: str) -> InputDescription:
+        """The input of that name, which was put on workers. Raises RequestFailed where there is none."""
+        return self._link.request(DescribeInput(name), expect=InputDescription)
+
+    def measure(self, worker: WorkerName, paths: tuple[str, ...]) -> tuple[int, ...]:
+        """The sizes of files on the disk of ``worker``. Raises RequestFailed where it cannot be asked, or
+        where one is missing."""
+        return self._link.request(MeasureFiles(worker, paths), expect=FilesMeasured).sizes
 
     def submit(self, spec: JobSpec, splits: tuple[InputSplit, ...]) -> JobId:
         """Start a job. Raises RequestFailed with the master's reason if it is refused, UsageError if it is

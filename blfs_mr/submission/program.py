@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from blfs_mr.errors import UsageError
-from blfs_mr.formats.inputs import InputFile, expand_inputs
 from blfs_mr.formats.outputs import output_format
 from blfs_mr.formats.reading import input_format
 from blfs_mr.job import (
@@ -15,6 +14,7 @@ from blfs_mr.job import (
     read_settings,
 )
 from blfs_mr.model import Param, SideFile
+from blfs_mr.submission.inputs import Argument, read_arguments
 from blfs_mr.submission.request import Submission
 from blfs_mr.submission.side_files import read_side_files
 from blfs_mr.values import dataclass
@@ -35,12 +35,15 @@ class Program:
     """Steps, at least one, and what they read."""
 
     steps: tuple[Step, ...]
-    files: tuple[InputFile, ...]
+    inputs: tuple[Argument, ...]
     side_files: tuple[SideFile, ...]
 
 
-def load_program(submission: Submission) -> Program:
-    """Load and check everything that needs no cluster. Raises UsageError."""
+def load_program(submission: Submission, *, have_master: bool) -> Program:
+    """Load and check everything that needs no cluster. Raises UsageError.
+
+    Without a master all of the input is on this host.
+    """
     side_files = read_side_files(submission.files, submission.py_modules)
     with placed(side_files):
         jobs = load_steps(submission.job.absolute(), submission.job_class or "")
@@ -49,7 +52,7 @@ def load_program(submission: Submission) -> Program:
         Step(job, _settings(job, submission), values, _label(number, jobs))
         for number, (job, values) in enumerate(zip(jobs, params, strict=True))
     )
-    return Program(steps, expand_inputs(submission.inputs), side_files)
+    return Program(steps, read_arguments(submission.inputs, have_master=have_master), side_files)
 
 
 def compression_of(submission: Submission, settings: ClassSettings) -> str:

@@ -20,6 +20,7 @@ from blfs_mr.model import InputSplit, JobSpec, OutputPart
 from blfs_mr.submission.boundaries import find_boundaries
 from blfs_mr.submission.client import Client, read_secret
 from blfs_mr.submission.embedded import EmbeddedCluster
+from blfs_mr.submission.inputs import find_files
 from blfs_mr.submission.output import FolderOutput, NamedOutput, Output, StandardOutput
 from blfs_mr.submission.program import Program, Step, load_program
 from blfs_mr.submission.progress import Reporter
@@ -53,19 +54,19 @@ class Cluster:
 def run(submission: Submission) -> None:
     """Run the program to its end. Raises UsageError, JobFailed, or another BlfsMrError."""
     with ExitStack() as stack:
-        program, cluster = _start(submission, stack)
+        program, files, cluster = _start(submission, stack)
         with _output(submission, cluster) as output:
-            _run_steps(submission, program, cluster, output)
+            _run_steps(submission, program, files, cluster, output)
 
 
-def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
-    """Load the program, while an embedded cluster starts if that is what it runs on."""
+def _start(submission: Submission, stack: ExitStack) -> tuple[Program, tuple[InputFile, ...], Cluster]:
+    """Load the program, while an embedded cluster starts if that is what it runs on, and find its input."""
     config = load_client_config(submission.config, os.environ)
     master, tls = submission.master or config.master, None
     if not master:
         embedded = EmbeddedCluster(submission.config, submission.workers, submission.slots)
         stack.callback(embedded.close)
-        program = load_program(submission)
+        program = load_program(submission, have_master=False)
         ready = embedded.ready()
         host, port, cluster, secret_file = "127.0.0.1", ready.port, ready.cluster, ready.secret_file
         slots: int | None = ready.slots
@@ -78,7 +79,7 @@ def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
             from blfs_mr.tls import client_context  # Not loaded where a job stays on this host.
 
             tls = client_context(config.tls_folder)
-        program = load_program(submission)
+        program = load_program(submission, have_master=True)
         cluster, secret_file = config.cluster, config.secret_path
         slots = folder = None
 
@@ -88,10 +89,11 @@ def _start(submission: Submission, stack: ExitStack) -> tuple[Program, Cluster]:
     client = connect()
     try:
         description = client.describe()
+        files = find_files(program.inputs, client, program.steps[0].settings.input_format)
     finally:
         client.close()
     slots = slots or sum(worker.slots for worker in description.workers) or 1
-    return program, Cluster(connect, description, slots, folder)
+    return program, files, Cluster(connect, description, slots, folder)
 
 
 @contextmanager
@@ -113,9 +115,15 @@ def _output(submission: Submission, cluster: Cluster) -> Iterator[Output]:
         raise
 
 
-def _run_steps(submission: Submission, program: Program, cluster: Cluster, output: Output) -> None:
+def _run_steps(
+    submission: Submission,
+    program: Program,
+    files: tuple[InputFile, ...],
+    cluster: Cluster,
+    output: Output,
+) -> None:
     """One step after the other; the parts of each go when the next one has read them."""
-    files, input_format = program.files, program.steps[0].settings.input_format
+    input_format = program.steps[0].settings.input_format
     between: list[FolderOutput] = []
     try:
         for number, step in enumerate(program.steps[:-1]):
@@ -174,7 +182,7 @@ def _run_step(
         output=output.place,
         output_is_local=output.is_local,
     )
-    boundaries = find_boundaries(step, splits, settings, program.side_files)
+    boundaries = find_boundaries(step, splits, cluster.description, settings, program.side_files)
     name = submission.job.stem
     spec = JobSpec(name, step.loaded.file, step.params, settings, program.side_files, boundaries)
     # A link for each step: the master drops one that is silent for as long as finding boundaries may take.

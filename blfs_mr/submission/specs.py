@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from blfs_mr import linux
 from blfs_mr.errors import InputError
@@ -22,18 +24,34 @@ def split_input(
     description: ClusterDescription,
     slots: int,
 ) -> tuple[InputSplit, ...]:
-    """The splits of ``files``, which lie on this host, held by the workers of this host."""
+    """The splits of ``files``. Those of this host are held by the workers of this host."""
     files = tuple(files)
     total = sum(file.size for file in files)
     size = parse_size(submission.split_size) if submission.split_size else default_split_size(total, slots)
     splits = make_splits(files, size, input_format)
     here = linux.host_identity()
     holders = tuple(worker.name for worker in description.workers if worker.host == here)
-    if len(holders) == len(description.workers):
+    if len(holders) == len(description.workers) or all(split.holders for split in splits):
         return splits
     if not holders:
-        raise InputError("no worker runs on this host, and the input is here: none could read it")
-    return tuple(InputSplit(s.path, s.offset, s.length, s.source, holders) for s in splits)
+        raise InputError(
+            "no worker runs on this host, and the input is here: none could read it; bring it to the workers "
+            "first (`blfs-mr input put`)"
+        )
+    return tuple(split if split.holders else replace(split, holders=holders) for split in splits)
+
+
+def readable_here(splits: Iterable[InputSplit], description: ClusterDescription) -> tuple[InputSplit, ...]:
+    """Those of ``splits`` that are on this host, with absolute paths."""
+    here = linux.host_identity()
+    folders = {worker.name: worker.input_folder for worker in description.workers if worker.host == here}
+    found = []
+    for split in splits:
+        paths = [os.path.join(folders[holder], split.path) for holder in split.holders if holder in folders]
+        path = next((path for path in paths or [split.path] if os.access(path, os.R_OK)), None)
+        if path is not None:
+            found.append(replace(split, path=path))
+    return tuple(found)
 
 
 def job_settings(

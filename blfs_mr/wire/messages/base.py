@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blfs_mr.model import AttemptId, Failure
+from blfs_mr.model import AttemptId, Failure, WorkerName
 from blfs_mr.values import dataclass
 
 
@@ -27,6 +27,21 @@ class Refused(Message):
 @dataclass(frozen=True, slots=True)
 class Acknowledged(Message):
     """The answer to a request that needs no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureFiles(Message):  # -> FilesMeasured
+    """How large are the files at these absolute paths on the disk of ``worker``? The master passes it on."""
+
+    worker: WorkerName
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesMeasured(Message):
+    """The sizes of the files that were asked about, in bytes."""
+
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from blfs_mr.model import (
     WorkerName,
 )
 from blfs_mr.values import dataclass
-from blfs_mr.wire.messages.base import Heartbeat, Message, Refused
+from blfs_mr.wire.messages.base import FilesMeasured, Heartbeat, MeasureFiles, Message, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class WorkerDescription:
     """A worker that is registered; ``running`` counts attempts, ``shared_file_size`` is in bytes.
 
     ``hung`` names its processes that the kernel cannot end. ``blamed`` is why it gets no reduce tasks for a
-    while, empty when it does.
+    while, empty when it does. ``input_folder`` is where it finds input whose path is relative.
     """
 
     name: WorkerName
@@ -49,6 +49,7 @@ class WorkerDescription:
     shared_files_free: int
     hung: tuple[str, ...]
     blamed: str
+    input_folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,30 @@ class ClusterDescription(Message):
     volumes: tuple[VolumeDescription, ...]
     jobs: tuple[JobDescription, ...]
     job_defaults: JobDefaults
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeInput(Message):  # -> InputDescription
+    """What does the input of that name consist of, which was put on workers?"""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file of ``size`` bytes that each of ``holders`` has at ``path``, which is as in an ``InputSplit``."""
+
+    path: str
+    size: int
+    holders: tuple[WorkerName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputDescription(Message):
+    """``boundary`` says where its files were cut; empty where they are whole."""
+
+    boundary: str
+    files: tuple[HeldFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +175,15 @@ class JobEnded(Message):
     attempts_failed: int
 
 
-ClientToMaster = Heartbeat | DescribeCluster | SubmitJob | CancelJob
+ClientToMaster = Heartbeat | DescribeCluster | DescribeInput | MeasureFiles | SubmitJob | CancelJob
 MasterToClient = (
-    Heartbeat | Refused | ClusterDescription | JobAccepted | JobProgressed | AttemptFailed | JobEnded
+    Heartbeat
+    | Refused
+    | ClusterDescription
+    | InputDescription
+    | FilesMeasured
+    | JobAccepted
+    | JobProgressed
+    | AttemptFailed
+    | JobEnded
 )

@@ -18,7 +18,16 @@ from blfs_mr.model import (
     WorkerName,
 )
 from blfs_mr.values import dataclass
-from blfs_mr.wire.messages.base import CommitOutput, Heartbeat, MapOutputLost, Message, Refused, TaskFailed
+from blfs_mr.wire.messages.base import (
+    CommitOutput,
+    FilesMeasured,
+    Heartbeat,
+    MapOutputLost,
+    MeasureFiles,
+    Message,
+    Refused,
+    TaskFailed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +35,8 @@ class RegisterWorker(Message):  # -> WorkerRegistered
     """A worker offers its slots and its volume, and names the map outputs that the volume still holds.
 
     ``host`` identifies the worker's host, ``access`` is how processes of that host reach the volume,
-    ``peers`` are the other workers' volumes as this one sees them.
+    ``peers`` are the other workers' volumes as this one sees them, ``input_folder`` is where it finds input
+    whose path is relative.
     """
 
     name: WorkerName
@@ -38,6 +48,7 @@ class RegisterWorker(Message):  # -> WorkerRegistered
     shared_file_size: int
     held: tuple[AttemptId, ...]
     peers: tuple[SeenVolume, ...]
+    input_folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,7 @@ WorkerToMaster = (
     | PoolShort
     | MapOutputDrained
     | DrainFailed
+    | FilesMeasured
 )
 MasterToWorker = (
     Heartbeat
@@ -218,4 +230,5 @@ MasterToWorker = (
     | ReleaseMapOutput
     | DrainMapOutput
     | CleanUpJob
+    | MeasureFiles
 )

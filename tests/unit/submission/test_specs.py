@@ -43,14 +43,16 @@ def submission(folder: Path, settings: str = "", **options: Any) -> Submission:
 
 def cluster(*hosts: str) -> ClusterDescription:
     workers = tuple(
-        WorkerDescription(WorkerName(f"worker-{number}"), host, 2, 0, 8, MIB, 8, (), "")
+        WorkerDescription(
+            WorkerName(f"worker-{number}"), host, 2, 0, 8, MIB, 8, (), "", f"/input/worker-{number}"
+        )
         for number, host in enumerate(hosts)
     )
     return ClusterDescription(hosts[0], workers, (), (), JobDefaults(7, 100 * MIB, 65536))
 
 
 def settings_of(asked: Submission) -> JobSettings:
-    step = load_program(asked).steps[0]
+    step = load_program(asked, have_master=False).steps[0]
     return job_settings(
         asked, step, cluster("h"), 4, formats=("lines", "text"), output="/out", output_is_local=True
     )
@@ -71,10 +73,10 @@ def test_a_codec_is_needed_only_if_it_is_used(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
     stated = 'compression = "zstd"'
     with pytest.raises(UsageError, match=r"blfs-mr\[compression\]"):
-        load_program(submission(tmp_path, stated))
+        load_program(submission(tmp_path, stated), have_master=False)
     assert settings_of(submission(tmp_path, stated, compression="")).compression == ""
     with pytest.raises(UsageError, match="no compression 'gzip'; there are: zstd, lz4"):
-        load_program(submission(tmp_path, 'compression = "gzip"'))
+        load_program(submission(tmp_path, 'compression = "gzip"'), have_master=False)
 
 
 def test_input_of_this_host_is_given_to_its_workers(tmp_path: Path) -> None:
