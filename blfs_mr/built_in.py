@@ -50,6 +50,7 @@ class Master(_Section):
     worker_timeout: float = 5.0
     no_worker_deadline: float = 30.0
     manifests: str = "{home}/manifests"
+    grace: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Worker(_Section):
     shared_file_size: int = 16 * _MIB
     read_deadline: float = 10.0
     peer_check_interval: float = 10.0
+    grace: float = 30.0
     log_limit: int = _MIB
 
     @property

@@ -82,6 +82,9 @@ class MasterSection(Section):
     no_worker_deadline: Duration = Field(
         default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
     )
+    grace: Duration = Field(
+        default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
+    )
     manifests: HomeTemplate = Field(
         default="{home}/manifests", description='an absolute path; "{home}" stands for home'
     )
@@ -172,6 +175,9 @@ class WorkerSection(Section):
     )
     peer_check_interval: Duration = Field(
         default=10.0, ge=0.1, le=86400, description='a duration from "100ms" to "24h", such as "10s"'
+    )
+    grace: Duration = Field(
+        default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
     )
     log_limit: Size = Field(
         default=_MIB, ge=_PAGE, le=1024 * _MIB, description='a size from "4KiB" to "1GiB", such as "1MiB"'

@@ -251,6 +251,16 @@ class JobOnWorker:
 
     # ------------------------------------------------------------ the end
 
+    @property
+    def busy(self) -> bool:
+        """Whether attempts or drains of it are under way."""
+        return bool(self._tasks)
+
+    async def settled(self) -> None:
+        """Wait until none is."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def stop(self) -> None:
         """Kill every attempt, wait until all are reaped, and let the launcher go."""
         self._stopping = True

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import uvloop
 
@@ -18,23 +18,33 @@ from blfs_mr.errors import BlfsMrError, UsageError
 WATCHDOG_SIGNS = 3
 """Signs of life within the time that systemd allows: one may come late without harm."""
 
+STOPPING_DEADLINE = 60.0
+"""Seconds that a daemon may take beyond its grace to end what it has begun: more than it ever waits."""
 
-def run(main: Callable[[], Awaitable[None]]) -> int:
-    """Run ``main`` on uvloop until it returns or SIGTERM or SIGINT cancels it; the exit code.
 
-    0 after a clean end, 2 when what was asked for is wrong, 1 for every other error of ours.
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run ``main`` on uvloop until it returns; the exit code.
+
+    SIGTERM or SIGINT sets the event that ``main`` is given, the second one cancels it. 0 after a clean end, 2
+    when what was asked for is wrong, 1 for every other error of ours.
     """
 
     async def until_signalled() -> None:
         task = asyncio.current_task()
         assert task is not None
-        loop = asyncio.get_running_loop()
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+        def on_signal() -> None:
+            if stopping.is_set():
+                task.cancel()
+            stopping.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, on_signal)
         watchdog = asyncio.create_task(feed_watchdog())
         try:
             with contextlib.suppress(asyncio.CancelledError):
-                await main()
+                await main(stopping)
         finally:
             watchdog.cancel()
 
@@ -47,6 +57,31 @@ def run(main: Callable[[], Awaitable[None]]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def work_until(
+    stopping: asyncio.Event, work: Coroutine[None, None, None], leave: Callable[[], Awaitable[None]]
+) -> None:
+    """Do ``work`` until ``stopping`` is set; then ``leave``, with ``work`` going on beside it, and end it.
+
+    Raises what ``work`` raises.
+    """
+    working, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((working, told), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await leave()
+    finally:
+        told.cancel()
+        working.cancel()
+        await asyncio.wait((working,))
+    if not working.cancelled():
+        working.result()
+
+
+def notify_stopping(grace: float) -> None:
+    """Tell systemd that this daemon stops, and needs ``grace`` seconds before it is through."""
+    notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int((grace + STOPPING_DEADLINE) * 1e6)}")
 
 
 def set_up_logging(level: str) -> None:

@@ -9,6 +9,7 @@ is nothing to lock, because the scheduler is synchronous.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -33,11 +34,11 @@ from blfs_mr.net.listener import serve as listen
 from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import (
+    Acknowledged,
     CommitOutput,
     FilesMeasured,
     MapOutputLost,
     MeasureFiles,
-    Message,
     Refused,
     TaskFailed,
 )
@@ -62,6 +63,7 @@ from blfs_mr.wire.messages.client import (
 )
 from blfs_mr.wire.messages.worker import (
     AbortTask,
+    AnnounceLeaving,
     CleanUpJob,
     DrainFailed,
     DrainMapOutput,
@@ -85,7 +87,7 @@ from blfs_mr.wire.messages.worker import (
 )
 from blfs_mr.wire.roles import Role
 from daemons.admission import load_admission, reload_on_hangup
-from daemons.lifecycle import notify, run, set_up_logging
+from daemons.lifecycle import notify, notify_stopping, run, set_up_logging, work_until
 
 if TYPE_CHECKING:
     from blfs_mr.config import Config
@@ -123,6 +125,9 @@ class Master:
         self._registering: dict[WorkerName, Envelope] = {}
         self._submitters: dict[JobId, Link] = {}
         self._progress: dict[JobId, c.ReportProgress] = {}
+        self._leaving = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def on_link(self, link: Link, peer: Peer) -> None:
         """Serve one proven peer until its link ends."""
@@ -137,6 +142,16 @@ class Master:
             await asyncio.sleep(TICK)
             self._apply(e.TimePassed())
             self._report_progress()
+
+    async def leave(self) -> None:
+        """Take no more jobs, and give those that run the grace to end, as long as there are workers."""
+        grace = self._config.master.grace
+        self._leaving = True
+        notify_stopping(grace)
+        logger.info("stopping: jobs that run get %g s to end", grace)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
 
     def cancel_jobs(self, reason: str) -> None:
         """End every job; workers are told to clean up."""
@@ -161,16 +176,22 @@ class Master:
         logger.info("worker %s joined with %d slots", name, told.slots)
         try:
             async for envelope in link:
-                self._hear_worker(link, name, envelope.message)
+                self._hear_worker(link, name, envelope)
         finally:
             self._workers[name].link = None
             reason = link.closed_reason or "the master stops"
             logger.info("worker %s left: %s", name, reason)
             self._apply(e.WorkerLost(name, reason))
 
-    def _hear_worker(self, link: Link, name: WorkerName, message: Message) -> None:
+    def _hear_worker(self, link: Link, name: WorkerName, envelope: Envelope) -> None:
+        message = envelope.message
         if isinstance(message, WorkerCondition):
             self._workers[name].condition = message
+            return
+        if isinstance(message, AnnounceLeaving):
+            logger.info("worker %s is being stopped", name)
+            self._apply(e.LeavingAnnounced(name))
+            link.post(Acknowledged(), reply_to=envelope)
             return
         event = _EVENTS[type(message)](name, message)
         try:
@@ -194,7 +215,7 @@ class Master:
                     case MeasureFiles() as asked:
                         await link.reply(envelope, await self._measure(asked))
                     case SubmitJob() as submitted:
-                        refusal = _why_refused(submitted)
+                        refusal = _STOPPING if self._leaving else _why_refused(submitted)
                         if refusal:
                             await link.reply(envelope, Refused(refusal))
                             continue
@@ -286,6 +307,10 @@ class Master:
     def _apply(self, event: e.Event, reporter: WorkerName | None = None) -> None:
         for command in self._scheduler.handle(event, asyncio.get_running_loop().time(), reporter):
             self._carry_out(command)
+        if self._scheduler.jobs and self._scheduler.workers:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     def _carry_out(self, command: c.Command) -> None:
         match command:
@@ -376,6 +401,9 @@ _EVENTS: dict[type, Callable[..., e.Event]] = {
 }
 
 
+_STOPPING = "the master is being stopped: submit again when it is back"
+
+
 def _why_taken(known: RegisterWorker, asking: RegisterWorker) -> str:
     """Why ``asking`` is not registered while ``known`` is."""
     where = "this very host" if known.host == asking.host else "another host"
@@ -441,8 +469,8 @@ def next_epoch(home: Path) -> int:
     return epoch
 
 
-async def serve(config: Config, listening: socket.socket | None = None) -> None:
-    """Listen and schedule until cancelled, on the socket ``listening`` if there is one already."""
+async def serve(config: Config, listening: socket.socket | None, stopping: asyncio.Event) -> None:
+    """Listen and schedule until ``stopping`` is set, on the socket ``listening`` if there is one already."""
     master, admission = Master(config), load_admission(config)
     listener = await listen(
         config.master.host,
@@ -457,9 +485,8 @@ async def serve(config: Config, listening: socket.socket | None = None) -> None:
     reload_on_hangup(config, listener)
     notify("READY=1")
     try:
-        await master.watch_time()
+        await work_until(stopping, master.watch_time(), master.leave)
     finally:
-        notify("STOPPING=1")
         master.cancel_jobs("the master stops")
         await listener.close()
 
@@ -476,10 +503,10 @@ def main() -> None:
     def command(path: Path | None) -> None:
         """Run the master until it is told to stop."""
 
-        async def until_stopped() -> None:
+        async def until_stopped(stopping: asyncio.Event) -> None:
             config = load_config(path, os.environ)
             set_up_logging(config.logging.level)
-            await serve(config)
+            await serve(config, None, stopping)
 
         sys.exit(run(until_stopped))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -112,7 +113,8 @@ def _start(
             "home": home,
             "secret_file": "{home}/secret",
             "tls": config.tls.model_copy(update={"folder": None}),
-            "master": config.master.model_copy(update={"host": LOOPBACK, "port": port}),
+            # Who stops an embedded cluster wants nothing more of it.
+            "master": config.master.model_copy(update={"host": LOOPBACK, "port": port, "grace": 0.0}),
             "worker": config.worker.model_copy(
                 update={
                     "slots": slots,
@@ -146,7 +148,7 @@ def _start(
     listening.close()
 
 
-def _fork(serve: Callable[[], Awaitable[None]], *foreign: socket.socket) -> int:
+def _fork(serve: Callable[[asyncio.Event], Awaitable[None]], *foreign: socket.socket) -> int:
     """A child process that runs ``serve``, without the sockets ``foreign``, and dies with this one."""
     supervisor = os.getpid()
     # The handler of SIGTERM is the supervisor's. A child that ran it would clean up in the supervisor's

@@ -30,6 +30,7 @@ from blfs_mr.errors import (
     DirectIONotSupported,
     HandshakeRefused,
     LinkClosed,
+    RequestFailed,
     VolumeBusy,
 )
 from blfs_mr.model import (
@@ -50,10 +51,11 @@ from blfs_mr.units import format_size
 from blfs_mr.volume.layout import OwnedVolume
 from blfs_mr.volume.opening import open_own
 from blfs_mr.wire.codec import Envelope
-from blfs_mr.wire.messages.base import CommitOutput, FilesMeasured, MeasureFiles, Refused
+from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, FilesMeasured, MeasureFiles, Refused
 from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
 from blfs_mr.wire.messages.worker import (
     AbortTask,
+    AnnounceLeaving,
     CleanUpJob,
     DrainMapOutput,
     LaunchMapTask,
@@ -73,7 +75,7 @@ from blfs_mr.wire.roles import Role
 from daemons.attempt import RunningAttempt
 from daemons.hung import Hung
 from daemons.job import JobOnWorker, Report
-from daemons.lifecycle import notify, run, set_up_logging
+from daemons.lifecycle import notify, notify_stopping, run, set_up_logging, work_until
 from daemons.peers import Peers
 from daemons.processes import Launcher, Spawner
 
@@ -87,6 +89,9 @@ CONDITION_INTERVAL = 0.5
 
 RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
 """Seconds between attempts to reach the master: soon after a restart, never a storm."""
+
+ANNOUNCING_DEADLINE = 5.0
+"""Seconds that the master gets to answer a worker that leaves. One that does not will see its link end."""
 
 WRITERS_DEADLINE = 10.0
 """Seconds that a starting worker waits for the volume's lock. Task processes that a dead worker left behind
@@ -130,34 +135,57 @@ class Worker:
         self._pool.restore(found)
         self._published.update(lease.attempt for lease in found)
 
-    async def serve(self, leave_with_master: bool) -> None:
-        """Keep registered with the master until cancelled, or refused for good.
+    async def serve(self, stopping: asyncio.Event, leave_with_master: bool) -> None:
+        """Keep registered with the master until ``stopping`` is set, or refused for good.
 
         With ``leave_with_master``, end when the first link to the master does.
         """
-        delay = RECONNECT_FIRST
         await self._peers.look()
         watching = [asyncio.create_task(watch) for watch in (self._watch_peers(), self._watch_condition())]
         try:
-            while True:
-                try:
-                    await self._session()
-                    delay = RECONNECT_FIRST
-                except HandshakeRefused as error:
-                    raise ConfigError(f"the master refuses this worker: {error}") from error
-                except BlfsMrError as error:
-                    if leave_with_master:
-                        return
-                    logger.warning("%s; trying again in %.1f s", error, delay)
-                await self._drop_everything()
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RECONNECT_MOST)
+            await work_until(stopping, self._keep_registered(leave_with_master), self._leave)
         finally:
             for watch in watching:
                 watch.cancel()
             await self._drop_everything()
             await self._spawner.close()
             self.hung.close()
+
+    async def _keep_registered(self, leave_with_master: bool) -> None:
+        delay = RECONNECT_FIRST
+        while True:
+            try:
+                await self._session()
+                delay = RECONNECT_FIRST
+            except HandshakeRefused as error:
+                raise ConfigError(f"the master refuses this worker: {error}") from error
+            except BlfsMrError as error:
+                if leave_with_master:
+                    return
+                logger.warning("%s; trying again in %.1f s", error, delay)
+            await self._drop_everything()
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RECONNECT_MOST)
+
+    async def _leave(self) -> None:
+        """Take no more attempts, give those that run the grace to end, and the others back to the master."""
+        grace = self._config.worker.grace
+        notify_stopping(grace)
+        if self._link is None or not self._registered:
+            return
+        try:
+            await self._link.request(AnnounceLeaving(), ANNOUNCING_DEADLINE, expect=Acknowledged)
+            logger.info("stopping: attempts that run get %g s to end", grace)
+            async with asyncio.timeout(grace):
+                while running := [job for job in self._jobs.values() if job.busy]:
+                    await asyncio.gather(*(job.settled() for job in running))
+        except (LinkClosed, RequestFailed):
+            return  # The master knows already that it has to do without this worker, or will see its end.
+        except TimeoutError:
+            pass
+        for attempt in [attempt for job in self._jobs.values() for attempt in job.attempts.values()]:
+            logger.info("stopping: %s is given back", attempt.id)
+            await self._requeue(attempt)
 
     # ------------------------------------------------------------ what it watches
 
@@ -427,10 +455,12 @@ def measured(paths: Sequence[str]) -> FilesMeasured | Refused:
 async def serve(
     config: Config,
     name: WorkerName,
-    spawning: socket.socket | None = None,
+    spawning: socket.socket | None,
+    stopping: asyncio.Event,
+    *,
     leave_with_master: bool = False,
 ) -> None:
-    """Open the worker's own volume, and serve the master until cancelled, or until it leaves.
+    """Open the worker's own volume, and serve the master until ``stopping`` is set, or until it leaves.
 
     ``spawning`` is a link to a spawner, where there is one already.
     """
@@ -452,7 +482,7 @@ async def serve(
     shutil.rmtree(folders.scratch / "jobs", ignore_errors=True)
     try:
         spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
-        await Worker(config, name, volume, spawner).serve(leave_with_master)
+        await Worker(config, name, volume, spawner).serve(stopping, leave_with_master)
     finally:
         volume.close()
 
@@ -502,10 +532,10 @@ def main() -> None:
     def command(path: Path | None, name: str) -> None:
         """Run one worker until it is told to stop."""
 
-        async def until_stopped() -> None:
+        async def until_stopped(stopping: asyncio.Event) -> None:
             config = load_config(path, os.environ)
             set_up_logging(config.logging.level)
-            await serve(config, WorkerName(name))
+            await serve(config, WorkerName(name), None, stopping)
 
         sys.exit(run(until_stopped))
 

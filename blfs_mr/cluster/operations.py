@@ -70,7 +70,10 @@ async def start(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> Non
 
 
 async def stop(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:
-    """Stop all daemons, the workers first. Volumes stay attached. Raises ClusterError."""
+    """Stop all daemons, the master first: jobs have its grace to end in. Volumes stay attached.
+
+    Raises ClusterError.
+    """
     await _control(fleet, roles, report, "stop")
 
 
@@ -160,15 +163,14 @@ async def _apply_where_installed(
 
 
 def _order(roles: Mapping[str, Roles]) -> list[tuple[list[str], str]]:
-    """The daemons in the order in which they are started: hosts and unit."""
+    """The daemons in the order in which they are started and stopped: hosts and unit."""
     masters = [name for name, role in roles.items() if role.runs_master]
     workers = [name for name, role in roles.items() if role.runs_worker]
     return [(masters, MASTER_UNIT), (workers, WORKER_UNIT)]
 
 
 async def _control(fleet: Fleet, roles: Mapping[str, Roles], report: Report, verb: str) -> None:
-    order = _order(roles)
-    for names, unit in order if verb != "stop" else reversed(order):
+    for names, unit in _order(roles):
 
         async def act(host: SshHost, unit: str = unit) -> None:
             # One line: what was before, then the deed. It waits until the daemon says that it is ready.

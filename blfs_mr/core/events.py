@@ -42,6 +42,13 @@ class PeersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class LeavingAnnounced:
+    """A worker is being stopped and will be lost; it takes no more attempts."""
+
+    worker: WorkerName
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """A worker's link ended. Its volume may well still be readable, so its map outputs stand."""
 
@@ -98,7 +105,7 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRequeued:
-    """A worker took a map attempt back so that others get its shared files; nobody is to blame."""
+    """A worker gave an attempt up: others need its shared files, or it leaves. Nobody is to blame."""
 
     attempt: AttemptId
 
@@ -145,6 +152,7 @@ class TimePassed:
 Event = (
     WorkerJoined
     | PeersSeen
+    | LeavingAnnounced
     | WorkerLost
     | JobSubmitted
     | JobCancelled

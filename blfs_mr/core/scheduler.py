@@ -35,10 +35,11 @@ that end. Readers come back sooner than that from a worker's restart."""
 
 @dataclass(slots=True)
 class Worker:
-    """A registered worker."""
+    """A registered worker. One that is ``leaving`` is given no more attempts."""
 
     name: WorkerName
     slots: int
+    leaving: bool = False
 
 
 class Scheduler:
@@ -69,6 +70,9 @@ class Scheduler:
                 commands = self._worker_joined(event)
             case e.PeersSeen():
                 self.reach.seen(event.worker, event.peers)
+                commands = []
+            case e.LeavingAnnounced():
+                self.workers[event.worker].leaving = True
                 commands = []
             case e.WorkerLost():
                 self.reach.left(event.worker)
@@ -195,7 +199,7 @@ class Scheduler:
             slots_on = {
                 worker.name
                 for worker in self.workers.values()
-                if self.running_on(worker.name) < worker.slots
+                if (self.running_on(worker.name) < worker.slots and not worker.leaving)
                 or any(self.jobs[job].running_on[worker.name] for job in moving)
             }
             more = {
@@ -268,7 +272,11 @@ class Scheduler:
         wanting = [job for job in self.jobs.values() if job.has_pending]
         for job in sorted(wanting, key=lambda job: job.running):
             extra = 1 if job.waits_for_lost_maps else 0
-            free = [w.name for w in self.workers.values() if load[w.name] < w.slots + extra]
+            free = [
+                worker.name
+                for worker in self.workers.values()
+                if load[worker.name] < worker.slots + extra and not worker.leaving
+            ]
             for worker in sorted(free, key=load.__getitem__):
                 task = job.next_task(worker)
                 if task is not None:

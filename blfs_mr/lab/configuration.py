@@ -23,6 +23,7 @@ def worker_configuration(plan: LabPlan, node: WorkerName) -> str:
     own = plan.attachment(node, node)
     text = _common(plan, f"{plan.node_folder(node)}/home")
     text += f'\n[worker]\nslots = {plan.slots}\nlayout = "{plan.layout.value}"\ndevice = "{own.device}"\n'
+    text += 'grace = "0s"\n'
     if plan.layout is VolumeLayout.FILE:
         text += f'volume = "{own.mount}"\n'
     for peer in plan.nodes:
@@ -39,4 +40,6 @@ def _common(plan: LabPlan, home: str) -> str:
         f'home = "{home}"\nsecret_file = "{plan.folder}/secret"\n'
         f'\n[cluster]\nid = "{CLUSTER}"\n'
         f'\n[master]\nhost = "{ADDRESS}"\nport = {plan.master_port}\nworker_timeout = "{WORKER_TIMEOUT}s"\n'
+        # Who takes a lab down wants nothing more of it.
+        'grace = "0s"\n'
     )

@@ -148,7 +148,7 @@ def test_a_submitter_that_is_gone_takes_its_job_with_it(
 def test_a_master_that_stops_ends_its_jobs_and_workers_wait_for_the_next(
     start_daemons: StartDaemons, tmp_path: Path
 ) -> None:
-    daemons = start_daemons(workers=1)
+    daemons = start_daemons(workers=1, master="grace = '0s'")
     job = HeldJob(daemons.start, tmp_path, attempts=1)
     daemons.processes["master"].terminate()
     assert daemons.processes["master"].wait(30) == 0
@@ -175,7 +175,7 @@ def test_a_submitter_whose_master_is_killed_says_so(start_daemons: StartDaemons,
 def test_daemons_that_are_stopped_leave_no_process_and_no_port(
     start_daemons: StartDaemons, stage: Stage, tmp_path: Path
 ) -> None:
-    daemons = start_daemons(workers=2)
+    daemons = start_daemons(workers=2, master="grace = '0s'", worker="slots = 1\ngrace = '0s'")
     job = HeldJob(daemons.start, tmp_path)
     sockets = stage.listening()
     assert {int(address.rpartition(":")[2], 16) for address in sockets.values()} == {daemons.port}

@@ -99,6 +99,7 @@ class Checks:
         attempt = command.attempt
         assert attempt not in self._started, f"{attempt} is used twice"
         assert attempt.task.job in prepared, "launched before it was prepared"
+        assert not self._world.workers[command.worker].leaving, f"{attempt} on a worker that leaves"
         self._started.add(attempt)
         if isinstance(command, c.LaunchMap):
             holders = command.split.holders

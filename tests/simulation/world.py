@@ -3,10 +3,10 @@
 The world is a heap of things that will happen. Each happening tells the scheduler an event and hands the
 commands that come back to simulated workers, whose reactions are happenings again. Links are as real ones
 are: in order, and gone for good when the worker is, so a report can be lost but not overtaken. Beyond that
-the world is unkind: workers die and come back (with or without their volume), attempts fail, outputs turn
-out unreadable, for a while hosts cannot read anything or volumes be read by nobody, and reports of attempts
-long given up arrive, some twice. Shared files come from the real lease pool, too few of them in many worlds,
-so that map outputs are drained, which fails now and then.
+the world is unkind: workers die or are stopped, and come back (with or without their volume), attempts fail,
+outputs turn out unreadable, for a while hosts cannot read anything or volumes be read by nobody, and reports
+of attempts long given up arrive, some twice. Shared files come from the real lease pool, too few of them in
+many worlds, so that map outputs are drained, which fails now and then.
 
 ``Checks`` sees each event and command pass and knows what must never be.
 """
@@ -67,6 +67,7 @@ class Size:
     attempt_requeued: float = 0.03
     report_repeated: float = 0.1
     seconds_between_deaths: float = 3.0
+    death_announced: float = 0.3
     volume_survives: float = 0.9
     max_attempts: int = 12
     pool: int = 100
@@ -90,6 +91,7 @@ class SimulatedWorker:
     slots: int
     life: int = 0
     up: bool = False
+    leaving: bool = False
     pool: LeasePool = field(default_factory=lambda: LeasePool((), {}))
     held: set[AttemptId] = field(default_factory=set)
     copies: dict[AttemptId, set[int]] = field(default_factory=dict)
@@ -191,8 +193,23 @@ class World:
 
     def _kill_somebody(self) -> None:
         worker = self.chance.choice(list(self.workers.values()))
+        if worker.up and not worker.leaving and self.chance.random() < self.size.death_announced:
+            worker.leaving = True
+            self.tell(e.LeavingAnnounced(worker.name))
+            self._while_up(worker, self.chance.uniform(0, 10), lambda: self._leave(worker))
+        else:
+            self._kill(worker)
+        self.after(self._next_death(), self._kill_somebody)
+
+    def _leave(self, worker: SimulatedWorker) -> None:
+        """Its grace is over: what still runs is given back."""
+        for attempt in sorted(worker.running):
+            self._requeue(worker, attempt)
+        self._kill(worker)
+
+    def _kill(self, worker: SimulatedWorker) -> None:
         if worker.up:
-            worker.up = False
+            worker.up = worker.leaving = False
             worker.life += 1
             for state in (worker.prepared, worker.running, worker.asked, worker.known, worker.consumed):
                 state.clear()
@@ -202,7 +219,6 @@ class World:
             worker.pool = self._new_pool(worker)
             self.tell(e.WorkerLost(worker.name, "killed"))
             self.after(self.chance.uniform(0.1, 20), self._starter(worker))
-        self.after(self._next_death(), self._kill_somebody)
 
     def _next_blindness(self) -> float:
         return self.chance.expovariate(1 / self.size.seconds_between_blindness)

@@ -19,6 +19,7 @@ from blfs_mr.model import (
 )
 from blfs_mr.values import dataclass
 from blfs_mr.wire.messages.base import (
+    Acknowledged,
     CommitOutput,
     FilesMeasured,
     Heartbeat,
@@ -70,6 +71,11 @@ class WorkerCondition(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceLeaving(Message):  # -> Acknowledged
+    """This worker is being stopped. After the answer it is given no more attempts; those that run may end."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskLaunched(Message):
     """The attempt's process runs."""
 
@@ -104,7 +110,7 @@ class TaskDone(Message):
 
 @dataclass(frozen=True, slots=True)
 class TaskRequeued(Message):
-    """A map attempt was killed so that others get its shared files; it is to blame for nothing."""
+    """An attempt was killed for no fault of its own: others need its shared files, or its worker leaves."""
 
     attempt: AttemptId
 
@@ -205,6 +211,7 @@ WorkerToMaster = (
     | RegisterWorker
     | PeerVolumesSeen
     | WorkerCondition
+    | AnnounceLeaving
     | TaskLaunched
     | MapOutputReady
     | OutputReady
@@ -220,6 +227,7 @@ WorkerToMaster = (
 MasterToWorker = (
     Heartbeat
     | Refused
+    | Acknowledged
     | WorkerRegistered
     | PrepareJob
     | LaunchMapTask

@@ -64,6 +64,9 @@ class Hands:
         """The worker has looked at its peers' volumes again."""
         return self.tell(e.PeersSeen(WorkerName(name), peers))
 
+    def leaving(self, name: str) -> list[c.Command]:
+        return self.tell(e.LeavingAnnounced(WorkerName(name)))
+
     def lose(self, name: str) -> list[c.Command]:
         return self.tell(e.WorkerLost(WorkerName(name), "cable cut"))
 

@@ -106,6 +106,46 @@ def test_a_waiting_map_of_a_job_without_running_reduces_gets_no_extra_slot(hands
     assert hands.scheduler.running_on("a") == 1
 
 
+# ---------------------------------------------------------------- workers that are stopped
+
+
+def test_a_worker_that_leaves_gets_no_more_attempts_until_it_is_back(two_workers):
+    two_workers.submit(maps=4)
+    two_workers.leaving("a")
+    two_workers.written(two_workers.map(0))
+    assert two_workers.launches(two_workers.last) == {}
+    two_workers.written(two_workers.map(1))
+    assert set(two_workers.launches(two_workers.last).values()) == {"b"}
+    two_workers.lose("a")
+    two_workers.join("a")
+    assert set(two_workers.launches(two_workers.last).values()) == {"a"}
+
+
+def test_a_worker_that_leaves_gets_no_extra_slot_for_a_lost_map_either(two_workers):
+    two_workers.submit(maps=2, reduces=2)
+    for index in range(2):
+        two_workers.written(two_workers.map(index))
+    two_workers.leaving("a")
+    two_workers.unreadable(two_workers.reduce(0), two_workers.map(0))
+    assert set(two_workers.launches(two_workers.last).values()) <= {"b"}
+
+
+def test_what_a_worker_gives_back_as_it_leaves_is_run_elsewhere_and_counts_as_no_failure(two_workers):
+    two_workers.submit(maps=2, reduces=1, max_attempts=1)
+    (given_back,) = [attempt for attempt, worker in two_workers.launches().items() if worker == "a"]
+    (other,) = [attempt for attempt, worker in two_workers.launches().items() if worker == "b"]
+    two_workers.leaving("a")
+    two_workers.requeued(given_back)
+    assert not any(isinstance(command, c.ReportAttemptFailed) for command in two_workers.lose("a"))
+    two_workers.written(other)
+    again = AttemptId(given_back.task, 2)
+    assert two_workers.where(again) == "b"
+    two_workers.written(again)
+    two_workers.reduced(two_workers.reduce(0), (other, 6), (again, 6))
+    assert two_workers.ended().failure is None
+    assert two_workers.ended().attempts_failed == 0
+
+
 # ---------------------------------------------------------------- deadlines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons.lifecycle import feed_watchdog
+from daemons.lifecycle import feed_watchdog, notify_stopping, work_until
 
 
 @pytest.fixture
@@ -44,3 +44,42 @@ async def test_a_watchdog_that_is_set_for_another_process_is_not_ours(
     monkeypatch.setenv("WATCHDOG_USEC", "30000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))
     await asyncio.wait_for(feed_watchdog(), 60)
+
+
+def test_a_daemon_that_stops_asks_for_the_time_of_its_grace_and_more(supervisor: socket.socket) -> None:
+    notify_stopping(100.0)
+    said = dict(line.split("=") for line in supervisor.recv(100).decode().splitlines())
+    assert said["STOPPING"] == "1"
+    assert int(said["EXTEND_TIMEOUT_USEC"]) > 100_000_000
+
+
+async def test_work_goes_on_while_a_daemon_leaves_and_ends_then() -> None:
+    stopping, left = asyncio.Event(), asyncio.Event()
+    story = []
+
+    async def work() -> None:
+        story.append("works")
+        await left.wait()
+        story.append("still works")
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        story.append("leaves")
+        left.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    stopping.set()
+    await asyncio.wait_for(work_until(stopping, work(), leave), 60)
+    assert sorted(story) == ["leaves", "still works", "works"]
+
+
+async def test_what_ends_work_is_raised_and_nobody_leaves() -> None:
+    async def work() -> None:
+        raise OSError("gone")
+
+    async def leave() -> None:
+        pytest.fail("it was never asked to stop")
+
+    with pytest.raises(OSError, match="gone"):
+        await asyncio.wait_for(work_until(asyncio.Event(), work(), leave), 60)
