@@ -353,9 +353,9 @@ def set_parent_death_signal(signal: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal)
 
 
-def set_child_subreaper() -> None:
-    """Become the parent of all orphaned descendants, so that they can be reaped. Raises OSError."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def set_child_subreaper(on: bool = True) -> None:
+    """Become the parent that reaps all orphaned descendants, or no longer. Raises OSError."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, on)
 
 
 def children_of(pid: int) -> list[int]:

@@ -77,25 +77,29 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def none_left_behind() -> Iterator[None]:
     """In the end kill every process that was started within, orphans of orphans included.
 
-    Orphans become children of this process, so none can hide in a group of its own. A termination signal
-    ends the block like an exception.
+    Orphans become children of this process, so none can hide in a group of its own. The children that it had
+    before are left alone. A termination signal ends the block like an exception.
     """
+    ours = os.getpid()
+    spared = set(linux.children_of(ours))
 
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
     linux.set_child_subreaper()
-    signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        while running := linux.children_of(os.getpid()):
+        while running := set(linux.children_of(ours)) - spared:
             for pid in running:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for pid in running:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
+        signal.signal(signal.SIGTERM, before)
+        linux.set_child_subreaper(False)
 
 
 def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:

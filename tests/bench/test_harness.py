@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.bench.harness import Comparison, Row, measure
-from tests.bench.processes import REPOSITORY, CommandFailed, kill, seconds_of, start
+from tests.bench.processes import (
+    REPOSITORY,
+    CommandFailed,
+    kill,
+    none_left_behind,
+    seconds_of,
+    start,
+)
 
 PYTHON = [sys.executable, "-c"]
 
@@ -136,6 +143,18 @@ def test_orphans_in_groups_of_their_own_are_killed_at_the_end(tmp_path: Path) ->
     )
     subprocess.run([*PYTHON, harness], cwd=REPOSITORY, check=True, timeout=30)
     assert ends(int(pid_file.read_text()))
+
+
+def test_what_ran_before_is_left_alone() -> None:
+    # As the daemons of a lab that other tests of the same process use.
+    with subprocess.Popen(["sleep", "infinity"], start_new_session=True) as before:
+        handler = signal.getsignal(signal.SIGTERM)
+        with none_left_behind():
+            within = subprocess.Popen(["sleep", "infinity"], start_new_session=True)
+        assert ends(within.pid)
+        assert before.poll() is None
+        assert signal.getsignal(signal.SIGTERM) is handler
+        before.kill()
 
 
 def test_a_termination_signal_leaves_nothing_behind(tmp_path: Path) -> None:
