@@ -107,6 +107,14 @@ def end_sessions(plan: LabPlan, owner: WorkerName) -> None:
     wait_until(lambda: not any(marked(plan.mark, Kind.INITIATOR, owner)), FORCE_DEADLINE)
 
 
+def end_dead_sessions(plan: LabPlan) -> None:
+    """End the sessions with targets that are gone: what waits for one would wait until its timeout."""
+    if plan.backend is Backend.ISCSI:
+        for owner in plan.nodes:
+            if not any(marked(plan.mark, Kind.TARGET, owner)):
+                end_sessions(plan, owner)
+
+
 # ---------------------------------------------------------------- taking away
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from blfs_mr.errors import BlfsMrError, UsageError, VolumeError
 from blfs_mr.lab.configuration import CLUSTER, master_configuration, worker_configuration
-from blfs_mr.lab.disks import FORCE_DEADLINE, connect, make_interfaces, start_target, take_away
+from blfs_mr.lab.disks import (
+    FORCE_DEADLINE,
+    connect,
+    end_dead_sessions,
+    make_interfaces,
+    start_target,
+    take_away,
+)
 from blfs_mr.lab.initiator import KERNEL_TRANSPORT
 from blfs_mr.lab.plan import ADDRESS, STATE_NAME, Attachment, Backend, LabPlan, pack_state, parse_state
 from blfs_mr.lab.processes import (
@@ -144,6 +151,8 @@ def up(plan: LabPlan) -> None:
 
 def down(plan: LabPlan) -> None:
     """Remove everything of the lab, half made or not. Raises VolumeError with what is left, and how it is."""
+    # First, for daemons and unmounts hang on a disk that does not answer.
+    end_dead_sessions(plan)
     ended = stop(plan.mark, Kind.DAEMON, FORCE_DEADLINE)
     failures = take_away(plan)
     # A task that hung on a dead device ends when the device does.

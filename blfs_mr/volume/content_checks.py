@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from blfs_mr.errors import DirectIONotSupported, VolumeError
-from blfs_mr.linux import device_size, open_direct, read_mounts
+from blfs_mr.linux import device_size, file_system_uuid, open_direct, read_mounts
 from blfs_mr.model import VolumeId, VolumeLayout, WorkerName
 from blfs_mr.units import format_size
 from blfs_mr.volume.claims import new_claim, rival
@@ -141,9 +141,9 @@ def check_rivals(volume: VolumePlace, superblock: Superblock, number: int) -> It
             f"{volume.device} has another owner, {holder}",
             "stop that worker; if its host is gone for good: `blfs-mr volume attach --take-over`",
         )
-    for mount in read_mounts():
+    for mount in read_mounts() if volume.layout is VolumeLayout.FILE else ():
         twice = mount.kind in set(FileSystem) and "rw" in mount.options and mount.device != number
-        if twice and _volume_at(mount.point) == superblock.volume:
+        if twice and _volume_at(mount.point, volume.root) == superblock.volume:
             yield Finding(
                 ContractLine.ONE_WRITER,
                 f"the file system of {volume.device} is mounted read-write at {mount.point} as well",
@@ -151,8 +151,15 @@ def check_rivals(volume: VolumePlace, superblock: Superblock, number: int) -> It
             )
 
 
-def _volume_at(point: str) -> VolumeId | None:
+def _volume_at(point: str, root: str) -> VolumeId | None:
+    """The volume at ``point``, if it may be that at ``root``.
+
+    What is another file system for sure is not read: its disk may be one that answers nobody.
+    """
     try:
+        uuids = [file_system_uuid(path) for path in (point, root)]
+        if all(uuids) and len(set(uuids)) > 1:
+            return None
         return read_superblock(os.path.join(point, SUPERBLOCK_NAME))[0].volume
     except (VolumeError, OSError):
         return None

@@ -56,6 +56,24 @@ def test_a_mount_is_read_with_its_options_and_a_blank_in_its_path(ext4: Disk) ->
 
 
 @pytest.mark.root
+def test_a_file_system_has_one_uuid_wherever_it_is_mounted(files: Disk, tmp_path: Path) -> None:
+    uuid = linux.file_system_uuid(files.mount)
+    assert uuid.hex() == tool("blkid", "-p", "-s", "UUID", "-o", "value", files.owner).replace("-", "")
+    tool(
+        "mount",
+        "-o",
+        "ro,noload" if files.kind == "ext4" else "ro,norecovery,nouuid",
+        files.peer,
+        files.peer_mount,
+    )
+    assert linux.file_system_uuid(files.peer_mount) == uuid
+
+
+def test_a_file_system_that_has_no_uuid_to_tell(tmp_path: Path) -> None:
+    assert linux.file_system_uuid("/proc") == b""
+
+
+@pytest.mark.root
 def test_a_file_in_many_pieces_has_all_of_them_in_its_map(ext4: Disk) -> None:
     ext4.format()
     tool("mount", ext4.owner, ext4.mount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.errors import VolumeError
-from blfs_mr.lab.disks import end_sessions, kill_target, start_target
+from blfs_mr.lab.disks import FREE_DEADLINE, end_sessions, kill_target, start_target
 from blfs_mr.lab.initiator import login_process
 from blfs_mr.lab.loops import end_loop
 from blfs_mr.lab.plan import Attachment, Backend, LabPlan
@@ -20,7 +21,7 @@ from blfs_mr.model import VolumeLayout, WorkerName
 from tests.integration.harness import WORDCOUNT, Stage, lines_of, wait_for, write_job
 from tests.lab.labs import DEADLINE, a_lab, a_plan, start, submit
 
-pytestmark = [pytest.mark.lab, pytest.mark.root]
+pytestmark = pytest.mark.root
 
 # Each attempt notes that it runs; those of the method that is held wait until the gate is gone.
 JOB = """
@@ -156,3 +157,16 @@ def test_maps_run_elsewhere_when_their_own_disk_vanishes_while_they_write(
         end_sessions(plan, owner)
         job.ends_well()
         assert job.attempts("map") > len(LINES) / SPLIT_SIZE
+
+
+def test_a_dead_target_holds_up_neither_another_worker_nor_the_end_of_the_lab(tmp_path: Path) -> None:
+    with a_lab(a_plan(tmp_path / "lab", Backend.ISCSI, VolumeLayout.FILE)) as plan:
+        dead, other = plan.nodes
+        for node in plan.nodes:
+            kill_worker(plan, node)
+        wait_for_workers(plan, 0)
+        kill_target(plan, dead)
+        start_worker(plan, other)
+        wait_for_workers(plan, 1)
+        ending = time.monotonic()
+    assert time.monotonic() - ending < FREE_DEADLINE, "nothing was waited for in vain"
