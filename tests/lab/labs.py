@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from blfs_mr.lab.running import down, new_plan, up, why_not
 from blfs_mr.linux import read_mounts
 from blfs_mr.model import VolumeLayout
 from tests.integration.harness import Ended, Stage, Submitter
+
+REPOSITORY = Path(__file__).parents[2]
 
 DEADLINE = 120.0
 """Seconds for a job over a lab, which takes one or two on an idle machine."""
@@ -44,12 +48,24 @@ def a_plan(folder: Path, backend: Backend, layout: VolumeLayout, nodes: int = 2)
 def a_lab(plan: LabPlan) -> Iterator[LabPlan]:
     """The lab, brought up; taken down at the end in any case."""
     skip_without(plan.backend, plan.layout)
-    up(plan)
+    with guarded(plan):
+        up(plan)
+        try:
+            yield plan
+        finally:
+            down(plan)
+            assert left_of(plan) == []
+
+
+@contextmanager
+def guarded(plan: LabPlan) -> Iterator[None]:
+    """Until the end of this block the lab is taken down also when this process is killed."""
+    command = [sys.executable, "-m", "tests.lab.guardian", str(plan.folder)]
+    guardian = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)
     try:
-        yield plan
+        yield
     finally:
-        down(plan)
-        assert left_of(plan) == []
+        guardian.communicate(b"down")
 
 
 def left_of(plan: LabPlan) -> list[str]:

@@ -12,7 +12,7 @@ from blfs_mr.lab.plan import LabPlan
 from tests.integration.harness import EXAMPLES, WORDCOUNT, Stage, lines_of, parts_of
 from tests.lab.labs import READ, WRITTEN, sectors, submit
 
-pytestmark = [pytest.mark.lab, pytest.mark.root]
+pytestmark = pytest.mark.root
 
 
 def test_words_are_counted_as_they_are_without_a_cluster(lab: LabPlan, stage: Stage, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from blfs_mr.model import WorkerName
 from tests.integration.harness import WORDCOUNT, Stage, lines_of, wait_for, write_job
 from tests.lab.labs import DEADLINE, start, submit
 
-pytestmark = [pytest.mark.lab, pytest.mark.root]
+pytestmark = pytest.mark.root
 
 # Notes each map attempt beside the gate, and holds each reduce attempt until the gate is gone.
 JOB = """

@@ -17,9 +17,9 @@ from blfs_mr.lab.plan import Backend
 from blfs_mr.lab.running import load_plan
 from blfs_mr.model import VolumeLayout
 from tests.integration.harness import wait_for
-from tests.lab.labs import DEADLINE, left_of, skip_without
+from tests.lab.labs import DEADLINE, REPOSITORY, left_of, skip_without
 
-pytestmark = [pytest.mark.lab, pytest.mark.root]
+pytestmark = pytest.mark.root
 
 UP = ("lab", "up", "--nodes", "2", "--count", "4", "--size", "64KiB", "--layout", "raw")
 
@@ -76,6 +76,25 @@ def test_up_removes_what_it_has_made_when_it_is_told_to_stop(tmp_path: Path) -> 
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE) == 130
     assert left_of(plan) == []
+
+
+def test_the_lab_of_a_killed_test_is_taken_down(tmp_path: Path) -> None:
+    skip_without(Backend.ISCSI, VolumeLayout.RAW)
+    folder = tmp_path / "lab"
+    program = (
+        "from pathlib import Path\n"
+        "from tests.lab.labs import Backend, VolumeLayout, a_lab, a_plan\n"
+        f"with a_lab(a_plan(Path({str(folder)!r}), Backend.ISCSI, VolumeLayout.RAW)):\n"
+        "    print('up', flush=True)\n"
+        "    input()\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        plan = load_plan(folder)
+        process.kill()
+    wait_for(lambda: left_of(plan) == [], "the lab is down", DEADLINE)
 
 
 def test_a_folder_that_holds_no_lab_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
