@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import click
@@ -67,8 +68,23 @@ class Session:
 
         A host that cannot be reached ends it before it begins, unless the command is to ``tolerate`` that.
         """
+
+        async def connected() -> None:
+            async with self.connected(config, names or None) as (fleet, errors):
+                if errors and not tolerate:
+                    raise unreachable("nothing was done, because not all hosts can be reached", errors)
+                await action(fleet)
+                if errors:
+                    raise unreachable("not all hosts can be reached", errors)
+
+        uvloop.run(connected())
+
+    def connected(
+        self, config: Config, names: Sequence[str] | None = None
+    ) -> AbstractAsyncContextManager[tuple[Fleet, Mapping[str, BlfsMrError]]]:
+        """Connections to all hosts, or to those of ``names``, and the errors of those out of reach."""
         cluster = config.cluster
-        hosts = [host for host in cluster.hosts if not names or host.name in names]
+        hosts = [host for host in cluster.hosts if names is None or host.name in names]
         own = cluster.ssh.known_hosts or Path("~/.ssh/known_hosts").expanduser()
         policy = SshPolicy(
             (operator_folder(config) / "known_hosts", own),
@@ -76,19 +92,8 @@ class Session:
             cluster.limits.connect_deadline,
             cluster.limits.command_deadline,
         )
-
-        async def connected() -> None:
-            addresses = [_address(config, host) for host in hosts]
-            async with connected_fleet(addresses, policy, cluster.limits.hosts_at_once) as (fleet, errors):
-                if errors and not tolerate:
-                    raise ClusterError(
-                        _told("nothing was done, because not all hosts can be reached", errors)
-                    )
-                await action(fleet)
-                if errors:
-                    raise ClusterError(_told("not all hosts can be reached", errors))
-
-        uvloop.run(connected())
+        addresses = [_address(config, host) for host in hosts]
+        return connected_fleet(addresses, policy, cluster.limits.hosts_at_once)
 
 
 _pass_session = click.make_pass_decorator(Session)
@@ -350,5 +355,6 @@ def _address(config: Config, host: HostSection) -> SshAddress:
     )
 
 
-def _told(what: str, errors: Mapping[str, BlfsMrError]) -> str:
-    return "\n".join((f"{what}:", *(f"  {error}" for error in errors.values())))
+def unreachable(what: str, errors: Mapping[str, BlfsMrError]) -> ClusterError:
+    """``what`` came of it that hosts cannot be reached, and why each cannot."""
+    return ClusterError("\n".join((f"{what}:", *(f"  {error}" for error in errors.values()))))
