@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from blfs_mr.cluster.host.attaching import attach_all, detach_all
+from blfs_mr.cluster.host.attaching import attach_all, attach_missing, detach_all
 from blfs_mr.cluster.host.phases import Phase, steps_of
 from blfs_mr.cluster.host.steps import StepDone, carry_out
 from blfs_mr.cluster.host.system import LocalSystem
-from blfs_mr.cluster.places import CONFIG_FILE, LOCK_FILE
+from blfs_mr.cluster.places import ATTACH_LOCK_FILE, CONFIG_FILE, LOCK_FILE
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.config import load_config
 from blfs_mr.console import EXIT_FAILED
@@ -62,10 +62,15 @@ _name_option = click.option("--name", required=True, help="The worker of this ho
 @host_family.command("attach")
 @_config_option
 @_name_option
-def attach_command(path: Path, name: str) -> None:
+@click.option("--missing", is_flag=True, help="Only those of peers that are not attached yet.")
+def attach_command(path: Path, name: str, missing: bool) -> None:
     """Attach the volume of this host's worker, and those of its peers that can be reached."""
+    attach = attach_missing if missing else attach_all
     try:
-        attach_all(load_config(path, os.environ), name, click.echo)
+        with open(ATTACH_LOCK_FILE, "w", encoding="ascii") as lock:
+            # Two at a time would mount a volume twice.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            attach(load_config(path, os.environ), name, click.echo)
     except OSError as error:
         raise VolumeError(f"{error.filename or 'the volume'}: {error.strerror}") from error
 

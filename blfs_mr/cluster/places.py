@@ -35,6 +35,7 @@ BUNDLE_FILE = f"{PROGRAM}/bundle"
 COMMAND = f"{PROGRAM}/bin/blfs-mr"
 
 LOCK_FILE = "/run/blfs-mr-host.lock"
+ATTACH_LOCK_FILE = "/run/blfs-mr-attach.lock"
 INITIATOR_FILE = "/etc/iscsi/initiatorname.iscsi"
 FOLDERS_WITH_SPACE = ("/var", "/opt")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.cluster.host import attaching, volumes
-from blfs_mr.cluster.host.attaching import attach_all, detach_all
+from blfs_mr.cluster.host.attaching import attach_all, attach_missing, detach_all
 from blfs_mr.cluster.host.leaving import wiped_step
 from blfs_mr.cluster.host.system import LocalSystem
 from blfs_mr.cluster.host.volumes import format_step, present_superblock
@@ -149,6 +150,29 @@ def test_a_peer_that_is_missing_is_left_out(
     told: list[str] = []
     attach_all(host_config(disk, tmp_path, "/dev/absent"), OWNER, told.append)
     assert told[-1].startswith("the volume of beta is left out: /dev/absent is missing")
+
+
+def test_a_peer_that_was_missing_is_attached_when_it_comes_and_touched_no_more(
+    disk: Disk, tmp_path: Path, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "PEER_DEADLINE", 0.1)
+    # A node of its own, as udev makes one for a LUN that comes.
+    node = tmp_path / "lun"
+    config, told = host_config(disk, tmp_path, str(node)), list[str]()
+    attach_all(config, OWNER, told.append)
+    attach_missing(config, OWNER, told.append)
+    assert told[-1].startswith(f"the volume of beta is left out: {node} is missing")
+    os.mknod(node, 0o600 | stat.S_IFBLK, os.stat(disk.peer).st_rdev)
+    os.chown(node, 65534, 65534)
+    told.clear()
+    attach_missing(config, OWNER, told.append)
+    assert len(told) == 1
+    assert f"of {OWNER}" in told[0]
+    assert is_device_read_only(disk.peer)
+    assert (os.stat(node).st_mode & 0o777, os.stat(node).st_gid) == (0o440, group)
+    attach_missing(config, OWNER, told.append)
+    assert len(told) == 1, "it is attached already"
+    detach_all(config, OWNER, told.append)
 
 
 def test_an_own_device_that_is_missing_is_an_error(

@@ -94,6 +94,12 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
     jobs = Jobs(controls, cluster.hosts)
     jobs.run("before")
 
+    # As udev makes a device whose target has come up only now.
+    first.run("chgrp root /dev/volume-n2")
+    assert first.run("systemctl is-active blfs-mr-peers.timer").strip() == "active"
+    first.run("systemctl start blfs-mr-peers.service")
+    assert first.run("stat --format=%G /dev/volume-n2").strip() == "blfs-mr-volumes"
+
     job = jobs.start("through")
     wait_until(lambda: jobs.reducing(third), "reduce tasks run on the third host")
     third.cut_power()

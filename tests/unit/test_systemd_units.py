@@ -49,11 +49,17 @@ def test_systemd_finds_no_fault_in_a_unit(unit: Path) -> None:
     assert faults == []
 
 
-@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
-def test_services_belong_to_the_target_and_stop_with_it(unit: Path) -> None:
-    text = unit.read_text("utf-8")
+@pytest.mark.parametrize("name", ["master", "volumes", "worker"])
+def test_services_belong_to_the_target_and_stop_with_it(name: str) -> None:
+    text = (UNITS / f"blfs-mr-{name}.service").read_text("utf-8")
     assert "PartOf=blfs-mr.target" in text
     assert "WantedBy=blfs-mr.target" in text
+
+
+def test_peers_are_looked_for_while_volumes_are_attached() -> None:
+    assert "blfs-mr-peers.timer" in (UNITS / "blfs-mr-volumes.service").read_text("utf-8")
+    for kind in ("service", "timer"):
+        assert "PartOf=blfs-mr-volumes.service" in (UNITS / f"blfs-mr-peers.{kind}").read_text("utf-8")
 
 
 def test_daemons_are_watched() -> None:

@@ -10,11 +10,11 @@ import grp
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from blfs_mr.cluster.host.system import LocalSystem
 from blfs_mr.cluster.places import VOLUME_GROUP
-from blfs_mr.config import Config
+from blfs_mr.config import Config, PeerSection
 from blfs_mr.errors import BlfsMrError, VolumeError
 from blfs_mr.model import VolumeLayout
 from blfs_mr.volume.attach import AttachRole, attach, detach
@@ -40,8 +40,25 @@ def attach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
     _wait_for(folders.device, time.monotonic() + OWN_DEADLINE)
     tell(attach(folders.device, str(folders.volume) if file_layout else "", AttachRole.OWNER))
     give_to_group(folders.device, writable=True)
+    _attach_peers(_peers(config, name), tell)
+
+
+def attach_missing(config: Config, name: str, tell: Callable[[str], None]) -> None:
+    """Attach the peers' volumes that are not attached yet: their targets may have come up since.
+
+    Those that are attached are not touched, since whoever reads a disk that does not answer waits for it.
+    """
+    _attach_peers([peer for peer in _peers(config, name) if not _is_attached(peer)], tell)
+
+
+def _peers(config: Config, name: str) -> list[PeerSection]:
+    # One list for all hosts may name this one's own, too.
+    return [peer for peer in config.worker.peers if peer.name != name]
+
+
+def _attach_peers(peers: Sequence[PeerSection], tell: Callable[[str], None]) -> None:
     deadline = time.monotonic() + PEER_DEADLINE
-    for peer in config.worker.peers:
+    for peer in peers:
         try:
             _wait_for(peer.device, deadline)
             _check_protection(peer.device)
@@ -49,6 +66,15 @@ def attach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
             give_to_group(peer.device, writable=False)
         except (BlfsMrError, OSError) as error:
             tell(f"the volume of {peer.name} is left out: {error}")
+
+
+def _is_attached(peer: PeerSection) -> bool:
+    """Whether all was done, of which the group is the last; a device that has come anew is udev's again."""
+    try:
+        ours = os.stat(peer.device).st_gid == grp.getgrnam(VOLUME_GROUP).gr_gid
+    except (OSError, KeyError):
+        return False
+    return ours and (not peer.mount or os.path.ismount(peer.mount))
 
 
 def detach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
