@@ -69,6 +69,7 @@ from blfs_mr.wire.messages.worker import (
     DrainMapOutput,
     LaunchMapTask,
     LaunchReduceTask,
+    LookAtPeers,
     MapOutputDrained,
     MapOutputPublished,
     MapOutputReady,
@@ -332,6 +333,8 @@ class Master:
                 self._tell(command.worker, ReleaseMapOutput(command.output))
             case c.DrainMapOutput():
                 self._tell(command.worker, DrainMapOutput(command.output, command.partitions))
+            case c.LookAtPeers():
+                self._tell(command.worker, LookAtPeers())
             case c.CleanUpJob():
                 self._tell(command.worker, CleanUpJob(command.job, command.keep_output))
             case c.AcceptWorker():

@@ -60,6 +60,7 @@ from blfs_mr.wire.messages.worker import (
     DrainMapOutput,
     LaunchMapTask,
     LaunchReduceTask,
+    LookAtPeers,
     MapOutputPublished,
     MapOutputReady,
     PeerVolumesSeen,
@@ -124,7 +125,7 @@ class Worker:
         self._epoch = 0
         self._jobs: dict[JobId, JobOnWorker] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
-        self._measuring: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
         self._unneeded: set[AttemptId] = set()
         self._published: set[AttemptId] = set()
         self._scratch_direct = linux.supports_direct_io(str(self._folders.scratch))
@@ -292,6 +293,8 @@ class Worker:
                 self._release(message.attempt)
             case DrainMapOutput():
                 self._jobs[message.output.task.job].drain(message.output, message.partitions)
+            case LookAtPeers():
+                self._aside(self.look_at_peers())
             case CleanUpJob():
                 self._in_background(self._clean_up(message.job, message.keep_output))
             case MeasureFiles():
@@ -309,9 +312,13 @@ class Worker:
         async def answer() -> None:
             link.post(await asyncio.to_thread(measured, paths), reply_to=request)
 
-        task = asyncio.create_task(answer())
-        self._measuring.add(task)
-        task.add_done_callback(self._measuring.discard)
+        self._aside(answer())
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        """Do what nothing waits for."""
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     def _reach(self, message: MapOutputPublished) -> VolumeAccess | None:
         """How this host reaches the volume of a map output, None if it cannot.

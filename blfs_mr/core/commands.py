@@ -77,6 +77,13 @@ class DrainMapOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtPeers:
+    """Have ``worker`` look at its peers' volumes now: a job is about to need them."""
+
+    worker: WorkerName
+
+
+@dataclass(frozen=True, slots=True)
 class CleanUpJob:
     worker: WorkerName
     job: JobId
@@ -130,6 +137,7 @@ Command = (
     | AbortAttempt
     | ReleaseMapOutput
     | DrainMapOutput
+    | LookAtPeers
     | CleanUpJob
     | AcceptWorker
     | ReportProgress

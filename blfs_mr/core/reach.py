@@ -36,6 +36,10 @@ class Reach:
         """The present workers that cannot read everything: whose volumes they cannot, and why."""
         return self._gaps
 
+    def lookers(self) -> list[WorkerName]:
+        """The present workers that look at volumes of peers."""
+        return sorted(worker for worker in self._present if self._told[worker].peers)
+
     def joined(self, worker: WorkerName, host: str, volume: VolumeId, peers: Iterable[SeenVolume]) -> None:
         """A worker has registered."""
         self.version += 1

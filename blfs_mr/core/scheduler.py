@@ -81,7 +81,7 @@ class Scheduler:
                 commands = [cmd for job in list(self.jobs.values()) for cmd in job.handle(event, now)]
             case e.JobSubmitted():
                 self.jobs[event.job] = JobMachine(event.job, event.spec, event.splits, self._eligible, now)
-                commands = []
+                commands = self._look_at_peers()
             case e.JobCancelled():
                 job = self.jobs.get(event.job)
                 commands = job.handle(event, now) if job else []
@@ -110,6 +110,10 @@ class Scheduler:
         self.blame.joined(event.worker)
         live = tuple(output for output in event.held if output.task.job in self.jobs and self._holds(output))
         return [c.AcceptWorker(event.worker, live)]
+
+    def _look_at_peers(self) -> list[c.Command]:
+        """What workers said of their peers' volumes may be old when a job comes to need them."""
+        return [c.LookAtPeers(worker) for worker in self.reach.lookers()]
 
     def _holds(self, output: AttemptId) -> bool:
         return self.jobs[output.task.job].holds(output)
@@ -235,10 +239,12 @@ class Scheduler:
         """Help jobs with a task that may go to no worker, and fail them after the whole deadline."""
         before, self._stranded_since = self._stranded_since, {}
         commands: list[c.Command] = []
+        newly = False
         for job in self.jobs.values():
             first: TaskMachine | None = None
             longest = 0.0
             for task in job.stranded():
+                newly = newly or task.id not in before
                 since = self._stranded_since[task.id] = before.get(task.id, now)
                 if first is None or now - since > longest:
                     first, longest = task, now - since
@@ -247,7 +253,7 @@ class Scheduler:
                 commands += job.fail(Failure(FailureKind.WORKER_LOST, why), now)
             elif first is not None and longest >= RELOCATES and self.workers:
                 commands += job.relocate(now)
-        return commands
+        return commands + (self._look_at_peers() if newly else [])
 
     # ------------------------------------------------------------ slots
 

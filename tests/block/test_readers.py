@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.block.cluster import attached_disks
-from tests.integration.harness import Daemons, Stage, running_daemons, wait_for
+from tests.integration.harness import WORDCOUNT, Daemons, Stage, running_daemons, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -56,6 +56,20 @@ def test_a_peers_volume_that_is_absent_stops_no_worker_and_is_found_when_it_come
             wait_for(lambda: len(readers(daemons, "worker-1")) == 2, "worker-0 reads it", 60)
             disks.link("worker-1").unlink()
             wait_for(lambda: readers(daemons, "worker-1") == ("worker-1",), "worker-0 does not", 60)
+            daemons.stop()
+
+
+def test_a_peers_volume_that_has_come_is_looked_at_when_a_job_needs_it(tmp_path: Path, loops: None) -> None:
+    with attached_disks(tmp_path, "raw") as disks:
+        disks.link("worker-1").unlink()
+        worker = disks.worker.replace("peer_check_interval = '200ms'", "peer_check_interval = '1h'")
+        with running_daemons(Stage(tmp_path / "stage"), worker=worker) as daemons:
+            assert readers(daemons, "worker-1") == ("worker-1",)
+            disks.link("worker-1").symlink_to(disks.disks[1].peer)
+            (tmp_path / "words").write_text("one two\n")
+            ended = daemons.submit(WORDCOUNT, tmp_path / "words", "-o", tmp_path / "out")
+            assert ended.code == 0, ended.stderr
+            wait_for(lambda: len(readers(daemons, "worker-1")) == 2, "worker-0 reads it", 60)
             daemons.stop()
 
 

@@ -329,6 +329,9 @@ class World:
             case c.DrainMapOutput():
                 drain = functools.partial(self._drain, worker, command)
                 self._while_up(worker, self.chance.uniform(0.01, 3), drain)
+            case c.LookAtPeers():
+                look = functools.partial(self._tell_sights, {worker.name})
+                self._while_up(worker, self.chance.uniform(0.01, 1), look)
             case c.CleanUpJob():
                 worker.prepared.discard(command.job)
                 worker.known.pop(command.job, None)

@@ -198,6 +198,11 @@ class ReleaseMapOutput(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtPeers(Message):
+    """A job is about to need the peers' volumes: look at them now, and tell what has changed."""
+
+
+@dataclass(frozen=True, slots=True)
 class CleanUpJob(Message):
     """The job is over: kill its processes, free its leases, delete its files but, if so told, its parts."""
 
@@ -237,6 +242,7 @@ MasterToWorker = (
     | AbortTask
     | ReleaseMapOutput
     | DrainMapOutput
+    | LookAtPeers
     | CleanUpJob
     | MeasureFiles
 )

@@ -40,6 +40,32 @@ def on(hands: Hands, worker: str) -> AttemptId:
     return found
 
 
+def looks(hands: Hands) -> list[str]:
+    """The workers that were told to look at their peers' volumes just now."""
+    return [x.worker for x in hands.last if isinstance(x, c.LookAtPeers)]
+
+
+def test_workers_look_at_their_peers_when_a_job_is_submitted(hands: Hands):
+    hands.join("a", peers=[sees("b")])
+    hands.join("b", peers=[sees("a")])
+    hands.join("c")
+    hands.submit()
+    assert looks(hands) == ["a", "b"], "c was given no volume to look at"
+
+
+def test_workers_look_at_their_peers_when_nobody_is_known_to_read_what_a_job_needs(hands: Hands):
+    hands.join("a", peers=[sees("b")])
+    hands.join("b", peers=[sees("a")])
+    hands.submit(maps=[["a"], ["b"]], reduces=1)
+    hands.written(hands.map(0))
+    hands.lose("b")
+    hands.sees("a", cannot("b"))
+    hands.pass_time(0)
+    assert looks(hands) == ["a"]
+    hands.pass_time(0.1)
+    assert looks(hands) == [], "once is enough"
+
+
 def test_a_bad_block_costs_its_map_at_once(hands: Hands):
     reducing(hands)
     hands.unreadable(on(hands, "a"), hands.map(1), corrupt=True)
