@@ -15,6 +15,7 @@ from blfs_mr.cluster.places import (
     MASTER_UNIT,
     PROGRAM,
     PROGRAMS,
+    TARGET_UNIT,
     WORKER_UNIT,
 )
 from blfs_mr.cluster.plan import HostPlan, Roles
@@ -59,9 +60,9 @@ class HostStatus:
     program: str
 
     def is_running(self, roles: Roles) -> bool:
-        """Whether all that should run does."""
+        """Whether all that should run does. The target that groups the units is started by a boot alone."""
         active = {unit.name for unit in self.units if unit.active == "active"}
-        return active >= set(units_of(roles))
+        return active | {TARGET_UNIT} >= set(units_of(roles))
 
 
 async def start(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:

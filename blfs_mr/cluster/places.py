@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from blfs_mr.pki import CertificateRole
+if TYPE_CHECKING:
+    # Not loaded on hosts, whose half of the commands makes no certificate.
+    from blfs_mr.pki import CertificateRole
 
 CONFIG_FOLDER = "/etc/blfs-mr"
 CONFIG_FILE = f"{CONFIG_FOLDER}/config.toml"

@@ -1,16 +1,19 @@
 """The project and what it depends on, as wheels for hosts that reach no package index.
 
 They are made again from what is installed here (the files of each distribution are listed in its RECORD), so
-what a host gets is what the operator runs, and no build or download is needed. A folder of wheels stands in
-for hosts whose Python is another. A host unpacks them into a virtual environment of its own: a wheel's
-contents are what belongs into ``site-packages`` (Binary distribution format, packaging.python.org).
+what a host gets is what the operator runs, and no build or download is needed. Modules are compiled here, and
+not by every host. A folder of wheels stands in for hosts whose Python is another. A host unpacks them into a
+virtual environment of its own: a wheel's contents are what belongs into ``site-packages`` (Binary
+distribution format, packaging.python.org).
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import platform
 import re
@@ -173,14 +176,29 @@ def _zipped(files: Mapping[str, Path]) -> bytes:
     packed, record = io.BytesIO(), []
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for inside, path in sorted(files.items()):
-            entry = zipfile.ZipInfo(inside, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o755 if os.access(path, os.X_OK) else 0o644) << 16
-            archive.writestr(entry, path.read_bytes())
-            record.append(f"{inside},,\n")
+            data = path.read_bytes()
+            contents = {inside: data, **(_compiled(inside, data) if inside.endswith(".py") else {})}
+            for name, content in contents.items():
+                entry = zipfile.ZipInfo(name, _EPOCH)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = (0o755 if os.access(path, os.X_OK) else 0o644) << 16
+                archive.writestr(entry, content)
+                record.append(f"{name},,\n")
         folder = next(inside.partition("/")[0] for inside in sorted(files) if ".dist-info/" in inside)
         archive.writestr(zipfile.ZipInfo(f"{folder}/RECORD", _EPOCH), "".join(record))
     return packed.getvalue()
+
+
+def _compiled(inside: str, source: bytes) -> dict[str, bytes]:
+    """The compiled form of a module, under its path; nothing of a file that is no module."""
+    try:
+        code = compile(source, inside, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return {}
+    # Not bound to the time of its source, which a host gives it; what stands in a folder there never changes
+    # (PEP 552: flag 1, and the hash that nobody looks at).
+    header = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source)
+    return {importlib.util.cache_from_source(inside, optimization=""): header + marshal.dumps(code)}
 
 
 # Runs with the host's own Python and its standard library alone. What was begun stands under another name
@@ -199,7 +217,8 @@ if not os.path.isdir(ready):
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
         for entry in archive:
             zipfile.ZipFile(io.BytesIO(archive.extractfile(entry).read())).extractall(site)
-    compileall.compile_dir(site, quiet=2, workers=0, stripdir=partial, prependdir=program)
+    if not glob.glob(f"{site}/blfs_mr/__pycache__/*"):
+        compileall.compile_dir(site, quiet=2, workers=0, stripdir=partial, prependdir=program)
     command = f"{partial}/bin/blfs-mr"
     with open(command, "w") as file:
         file.write(f"#!{program}/bin/python\nfrom blfs_mr.cli import main\n\nmain()\n")

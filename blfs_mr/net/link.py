@@ -48,6 +48,9 @@ OUTBOX_CAP = 64 * 1024 * 1024
 """Bytes that posted messages may occupy before the peer has taken them: the same burst of announcements, and
 the job files of some jobs. Beyond it the peer is too slow, and memory matters more than its link."""
 
+CLOSED, CLOSED_BY_PEER = "closed", "the peer closed it"
+"""The reasons for which a link ends when all is well."""
+
 CLOSE_DEADLINE = 5.0
 """Seconds that closing waits for the peer to take what was sent: a local network's peer that lives needs
 milliseconds, and a stopping daemon has 10 s before it would be killed."""
@@ -81,6 +84,7 @@ class Link:
         outgoing: types.UnionType,
         peer: str,
         keep_alive: KeepAlive | None = None,
+        news: int = logging.INFO,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader, self._writer = reader, writer
@@ -98,7 +102,8 @@ class Link:
         self.last_heard = self._loop.time()
         self.closed_reason: str | None = None
         self._frames_logged = logger.isEnabledFor(logging.DEBUG)
-        logger.info("link to %s opened", peer)
+        self._news = news
+        logger.log(news, "link to %s opened", peer)
         self._read_task = self._loop.create_task(self._read(), name=f"read {peer}")
         if keep_alive is not None:
             self.keep_alive(keep_alive)
@@ -110,11 +115,12 @@ class Link:
         """A link over one end of a socket pair (``AF_UNIX``, stream), which it owns from then on.
 
         There is no handshake, since only a process that was given the other end can be there, and no
-        heartbeats, since the kernel closes that end when the process dies.
+        heartbeats, since the kernel closes that end when the process dies. Such links come and go with every
+        task, so that only one that ends badly is news.
         """
         sock.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=sock, limit=READ_CHUNK)
-        return cls(reader, writer, incoming=incoming, outgoing=outgoing, peer=peer)
+        return cls(reader, writer, incoming=incoming, outgoing=outgoing, peer=peer, news=logging.DEBUG)
 
     # ------------------------------------------------------------ outgoing
 
@@ -236,9 +242,9 @@ class Link:
                     await self._reading_wanted.wait()
                     self._heard()
             decoder.eof()
-            reason = "the peer closed it"
+            reason = CLOSED_BY_PEER
         except asyncio.CancelledError:
-            reason = "closed"
+            reason = CLOSED
             raise
         except (ProtocolError, LinkClosed) as error:
             reason = str(error)
@@ -304,7 +310,7 @@ class Link:
         Messages that were not consumed yet are dropped. Closing a closed link does nothing.
         """
         if self.closed_reason is None:
-            self._end("closed", lambda: self._writer.close())
+            self._end(CLOSED, lambda: self._writer.close())
         self._inbox.clear()
         try:
             async with asyncio.timeout(CLOSE_DEADLINE):
@@ -319,7 +325,8 @@ class Link:
         if self.closed_reason is not None:
             return
         self.closed_reason = reason
-        logger.info("link to %s closed: %s", self.peer, reason)
+        level = self._news if reason in (CLOSED, CLOSED_BY_PEER) else logging.INFO
+        logger.log(level, "link to %s closed: %s", self.peer, reason)
         if self._timer is not None:
             self._timer.cancel()
         for waiting in self._waiting.values():

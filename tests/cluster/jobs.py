@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tests.cluster.controls import Controls
 from tests.cluster.host import Host
+from tests.cluster.tools import wait_until
 
 GATE = "/var/tmp/gate"
 """Reduce tasks of a gated job wait for this file on their host."""
@@ -40,11 +41,11 @@ _EVERYWHERE = """
 import sys
 from dataclasses import replace
 from blfs_mr.submission import running
-from blfs_mr.submit import main
+from blfs_mr.submit import submit
 
 split_input = running.split_input
 running.split_input = lambda *given: tuple(replace(split, holders=()) for split in split_input(*given))
-main()
+submit()
 """
 
 
@@ -105,7 +106,15 @@ class Jobs:
                 found[word] = int(count)
         assert found == self.counts
 
-    def reducing(self, host: Host) -> bool:
-        """Whether reduce tasks run on ``host``."""
+    def wait_for_reduces(self, job: subprocess.Popen[bytes], host: Host) -> None:
+        """Return when reduce tasks of ``job`` run on ``host``."""
+
+        def reducing() -> bool:
+            assert job.poll() is None, f"the job ended early: {job.communicate()[0].decode()}"
+            return self._reducing(host)
+
+        wait_until(reducing, f"reduce tasks run on {host.name}")
+
+    def _reducing(self, host: Host) -> bool:
         logs = host.run("find /var/lib/blfs-mr/scratch -name '*reduce*' 2>/dev/null | head -n 1")
         return bool(logs.strip())

@@ -101,7 +101,7 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
     assert first.run("stat --format=%G /dev/volume-n2").strip() == "blfs-mr-volumes"
 
     job = jobs.start("through")
-    wait_until(lambda: jobs.reducing(third), "reduce tasks run on the third host")
+    jobs.wait_for_reduces(job, third)
     third.cut_power()
     for host in (first, second):
         host.run(f"touch {GATE}")

@@ -142,7 +142,7 @@ def test_nothing_listens_but_ssh_the_target_and_the_master_who_answers_nobody_wi
 def test_a_job_outlives_a_host_whose_maps_were_done(cluster: Cluster, jobs: Jobs) -> None:
     first, second, third = cluster.hosts
     job = jobs.start("outlived", everywhere=True)
-    wait_until(lambda: jobs.reducing(third), "reduce tasks run on the third host")
+    jobs.wait_for_reduces(job, third)
     third.cut_power()
     for host in (first, second):
         host.run(f"touch {GATE}")

@@ -18,6 +18,9 @@ from blfs_mr.volume.geometry import parse_shared_files
 from blfs_mr.volume.superblock import Superblock
 from blfs_mr.volume.superblock_pages import read_superblock, superblock_place
 
+MOUNTS = "/proc/self/mounts"
+"""What is mounted here, and how (proc(5))."""
+
 
 def format_step(name: str, own: OwnVolume) -> Step:
     """The device is a volume of this worker. One that holds anything else is refused."""
@@ -82,7 +85,9 @@ def attach_step(plan: HostPlan) -> Step:
             command(system, start)
             return True
         # The unit knows nothing of peers that have come since it was started.
-        return "attached" in command(system, attach).output
+        before = system.read(MOUNTS)
+        command(system, attach)
+        return system.read(MOUNTS) != before
 
     return Step("attach volumes", [" ".join(start)], apply)
 

@@ -164,7 +164,8 @@ class Shell:
     def _status(self) -> str:
         units = dict(self.running)
         if any(units.values()):
-            units |= {"blfs-mr.target": True, "blfs-mr-volumes.service": True}
+            # Nothing but a boot starts the target.
+            units |= {"blfs-mr.target": False, "blfs-mr-volumes.service": True}
         blocks = [
             f"Id={unit}\nLoadState=loaded\nActiveState={'active' if up else 'inactive'}\nSubState=running\n"
             for unit, up in units.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from blfs_mr.cluster.host.base import accounts_step, base_steps, enable_step
@@ -10,7 +12,8 @@ from blfs_mr.cluster.host.phases import Phase, gone_step, steps_of
 from blfs_mr.cluster.host.steps import Step, StepDone, carry_out
 from blfs_mr.cluster.host.system import Ran, System
 from blfs_mr.cluster.host.units import current_step
-from blfs_mr.cluster.places import CONFIG_FILE, WORKER_UNIT
+from blfs_mr.cluster.host.volumes import MOUNTS, attach_step
+from blfs_mr.cluster.places import CONFIG_FILE, VOLUMES_UNIT, WORKER_UNIT
 from blfs_mr.cluster.plan import HostFile, HostPlan, Login, PeerVolume
 from blfs_mr.errors import ClusterError
 from tests.unit.cluster.fake_system import FakeSystem
@@ -99,6 +102,26 @@ def test_a_worker_is_restarted_where_it_was_started_before_its_configuration_cam
     assert current_step(plan()).apply(system)
     system.times[WORKER_UNIT] = 1001.0
     assert not current_step(plan()).apply(system)
+
+
+def test_volumes_that_are_attached_already_are_no_change() -> None:
+    class Host(FakeSystem):
+        mounts = "/dev/sda /var/lib/blfs-mr/volumes/node-1 ext4 rw 0 0\n"
+        missing = "/dev/sdb /var/lib/blfs-mr/volumes/node-2 ext4 ro 0 0\n"
+
+        def read(self, path: str) -> str | None:
+            return self.mounts if path == MOUNTS else super().read(path)
+
+        def run(self, argv: Sequence[str], given: str = "", home: str = "") -> Ran:
+            if list(argv[1:3]) == ["host", "attach"] and self.missing not in self.mounts:
+                self.mounts += self.missing
+            return super().run(argv, given, home)
+
+    system = Host()
+    assert attach_step(plan(2)).apply(system)
+    assert VOLUMES_UNIT in system.active
+    assert attach_step(plan(2)).apply(system), "a peer that came since is attached"
+    assert not attach_step(plan(2)).apply(system)
 
 
 def test_a_host_that_leaves_keeps_nothing() -> None:
