@@ -66,6 +66,7 @@ class Worker(_Section):
     shared_files: int = 64
     shared_file_size: int = 16 * _MIB
     read_deadline: float = 10.0
+    write_deadline: float = 120.0
     peer_check_interval: float = 10.0
     grace: float = 30.0
     log_limit: int = _MIB

@@ -173,6 +173,9 @@ class WorkerSection(Section):
         le=3600,
         description='a duration from "100ms" to "1h", such as "10s"',
     )
+    write_deadline: Duration = Field(
+        default=120.0, ge=0.1, le=86400, description='a duration from "100ms" to "24h", such as "2m"'
+    )
     peer_check_interval: Duration = Field(
         default=10.0, ge=0.1, le=86400, description='a duration from "100ms" to "24h", such as "10s"'
     )

@@ -274,9 +274,9 @@ class Worker:
             case PrepareJob():
                 self._prepare(message)
             case LaunchMapTask():
+                split, deadline = self._found_here(message.split), self._config.worker.write_deadline
                 self._jobs[message.attempt.task.job].run(
-                    message.attempt,
-                    RunMapTask(message.attempt, self._found_here(message.split), self._volume.access),
+                    message.attempt, RunMapTask(message.attempt, split, self._volume.access, deadline)
                 )
             case LaunchReduceTask():
                 job = self._jobs[message.attempt.task.job]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from blfs_mr.errors import InternalError, PoolExhausted, VolumeError
 from blfs_mr.linux import PAGE, align_down, align_up, write_all
-from blfs_mr.model import Lease, PublishedFile
+from blfs_mr.model import Lease, PublishedFile, SharedFile
 from blfs_mr.spill.blocks import BlockSealer, chain, next_block_position
 from blfs_mr.spill.format import (
     BLOCK_HEADER_SIZE,
@@ -58,6 +58,11 @@ class SharedFileWriter:
         self._end = self._gathered_from
         self._partition = -1
         self._finished = False
+
+    @property
+    def shared_file(self) -> SharedFile:
+        """What it writes to."""
+        return self._lease.shared_file
 
     def append(self, partition: int, payload: bytes | bytearray | memoryview, records: int) -> bool:
         """Add a block of ``records`` records to ``partition``; False, and nothing done, when it does not fit.

@@ -72,7 +72,7 @@ def drained(task: RunDrain, watch: ReadWatch) -> MapOutput:
             )
             lease = Lease(copy, original.generation, task.output.attempt)
             with ExitStack() as stack:
-                with watch.reading(published), _source():
+                with watch.over(published), _source():
                     source = _volume_of(task, published).open_for_read(original.shared_file)
                     stack.callback(os.close, source)
                 with _scratch(task):
@@ -93,10 +93,10 @@ def _copy(
 ) -> PublishedFile:
     """One run's segments, sealed anew. No flush: should this host fall, the copy is lost with it anyway."""
     for partition in sorted(task.partitions):
-        with watch.reading(published), _source():
+        with watch.over(published), _source():
             blocks: Iterator[Block] = iter(SegmentReader(source, published, partition, pool))
         while True:
-            with watch.reading(published), _source():
+            with watch.over(published), _source():
                 block = next(blocks, None)
             if block is None:
                 break

@@ -18,12 +18,13 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import PoolExhausted, RecordTooLarge, RequestFailed
 from blfs_mr.formats.reading import open_split
 from blfs_mr.job import Job, LoadedJob, instantiate, overrides
-from blfs_mr.model import MAP_PEAK, JobSpec, PublishedFile
+from blfs_mr.model import MAP_PEAK, JobSpec, PublishedFile, SharedFile
 from blfs_mr.shuffle import Batch, EncodedBlock, MapBuffer, encode_in_blocks
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.shuffle.range_partition import RangePartitioner
 from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.taskrun.deadline import watch_writes
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import Volume, open_volume
 from blfs_mr.wire.messages.child import LeaseGranted, LeaseSharedFile, PublishMapOutput, RunMapTask
@@ -113,11 +114,12 @@ class MapOutputWriter:
 
     def __init__(self, link: BlockingLink, volume: Volume, task: RunMapTask, spec: JobSpec) -> None:
         self._link, self._volume, self._attempt = link, volume, task.attempt
+        self._watch = watch_writes(task, link)
         self._partitions = spec.settings.reduce_tasks
         self._block_size = spec.settings.block_size
         self._compress = compressor(spec.settings.compression)
         self._writer: SharedFileWriter | None = None
-        self._descriptors: list[int] = []
+        self._descriptors: dict[SharedFile, int] = {}
         self._published: list[PublishedFile] = []
 
     def write_run(self, drained: Iterable[tuple[int, Batch]]) -> None:
@@ -130,10 +132,13 @@ class MapOutputWriter:
 
     def flush(self) -> tuple[PublishedFile, ...]:
         """Flush file after file, then the device, once: only now may readers be told."""
-        for descriptor in self._descriptors:
-            os.fsync(descriptor)
+        for file, descriptor in self._descriptors.items():
+            with self._watch.over(file):
+                os.fsync(descriptor)
         if self._descriptors:
-            self._volume.flush_device()
+            with self._watch.over(None):
+                self._volume.flush_device()
+        self._watch.close()
         return tuple(self._published)
 
     def _append(self, partition: int, block: EncodedBlock) -> None:
@@ -142,11 +147,11 @@ class MapOutputWriter:
                 f"a record of {format_size(len(block.payload))} is larger than a block may be, "
                 f"{format_size(MAX_PAYLOAD)}: make the records smaller"
             )
-        if self._writer is not None and self._writer.append(partition, block.payload, block.records):
+        if self._writer is not None and self._appended(self._writer, partition, block):
             return
         self._finish_file()
         self._writer = self._lease()
-        if not self._writer.append(partition, block.payload, block.records):
+        if not self._appended(self._writer, partition, block):
             raise RecordTooLarge(
                 f"a block of {format_size(len(block.payload))} ({block.records} records) does not fit into a "
                 f"shared file, which takes one of {format_size(self._writer.payload_capacity)}: set "
@@ -158,11 +163,17 @@ class MapOutputWriter:
             lease = self._link.request(LeaseSharedFile(self._attempt), expect=LeaseGranted).lease
         except RequestFailed as refused:
             raise PoolExhausted(str(refused)) from refused
-        descriptor = self._volume.open_for_write(lease.shared_file)
-        self._descriptors.append(descriptor)
+        with self._watch.over(lease.shared_file):
+            descriptor = self._volume.open_for_write(lease.shared_file)
+        self._descriptors[lease.shared_file] = descriptor
         return SharedFileWriter(descriptor, lease, self._partitions)
+
+    def _appended(self, writer: SharedFileWriter, partition: int, block: EncodedBlock) -> bool:
+        with self._watch.over(writer.shared_file):
+            return writer.append(partition, block.payload, block.records)
 
     def _finish_file(self) -> None:
         if self._writer is not None:
-            self._published.append(self._writer.finish())
+            with self._watch.over(self._writer.shared_file):
+                self._published.append(self._writer.finish())
             self._writer = None

@@ -238,7 +238,7 @@ class SegmentSource:
 
     @contextmanager
     def _reading(self, published: PublishedFile) -> Iterator[None]:
-        with self._watch.reading(published), unreadable():
+        with self._watch.over(published), unreadable():
             yield
 
     @contextmanager

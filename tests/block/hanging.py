@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.block.disks import tool
+from tests.block.disks import loop, tool
 from tests.integration.harness import wait_for
 
 
@@ -30,7 +30,7 @@ def why_no_hanging_disk() -> str:
 
 @dataclass(frozen=True, slots=True)
 class HangingDisk:
-    """``device`` shows an image for reading, and answers nobody from ``hang`` to ``recover``."""
+    """``device`` shows an image, and answers nobody from ``hang`` to ``recover``."""
 
     device: str
     process: subprocess.Popen[bytes]
@@ -43,8 +43,9 @@ class HangingDisk:
 
 
 @contextmanager
-def hanging_disk(image: Path, folder: Path) -> Iterator[HangingDisk]:
-    """A read-only device over ``image``; it recovers before it goes, so that nothing is left waiting."""
+def hanging_disk(image: Path, folder: Path, *, writable: bool = False) -> Iterator[HangingDisk]:
+    """A device over ``image``; it recovers before it goes, so that nothing is left waiting."""
+    protected, shows = ("off", "on") if writable else ("on", "off")
     folder.mkdir()
     shown, log = folder / "shown", folder / "log"
     shown.touch()
@@ -52,9 +53,9 @@ def hanging_disk(image: Path, folder: Path) -> Iterator[HangingDisk]:
         "qemu-storage-daemon",
         *(
             "--blockdev",
-            f"driver=file,filename={image},node-name=disk,read-only=on,cache.direct=on",
+            f"driver=file,filename={image},node-name=disk,read-only={protected},cache.direct=on",
         ),
-        *("--export", f"type=fuse,id=export,node-name=disk,mountpoint={shown},writable=off"),
+        *("--export", f"type=fuse,id=export,node-name=disk,mountpoint={shown},writable={shows}"),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -63,7 +64,11 @@ def hanging_disk(image: Path, folder: Path) -> Iterator[HangingDisk]:
         size = image.stat().st_size
         wait_for(lambda: process.poll() is not None or shown.stat().st_size == size, "the image is shown", 60)
         assert process.poll() is None, log.read_text()
-        device = tool("losetup", "--find", "--show", "--read-only", "--direct-io=on", str(shown))
+        if writable:
+            # QEMU 7.2 corrupts what is written concurrently, as with direct I/O.
+            device = loop(shown, direct=False)
+        else:
+            device = tool("losetup", "--find", "--show", "--read-only", "--direct-io=on", str(shown))
         yield HangingDisk(device, process)
     finally:
         process.send_signal(signal.SIGCONT)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from blfs_mr.wire.messages.client import WorkerDescription
 from tests.block.cluster import attached_disks
 from tests.block.hanging import hanging_disk, why_no_hanging_disk
 from tests.block.test_readers import readers, status
@@ -17,11 +18,15 @@ pytestmark = [
 ]
 
 
-def hung(daemons: Daemons, name: str) -> tuple[str, ...]:
+def described(daemons: Daemons, name: str) -> WorkerDescription:
     description = daemons.describe()
     assert description is not None
     (worker,) = [worker for worker in description.workers if worker.name == name]
-    return worker.hung
+    return worker
+
+
+def hung(daemons: Daemons, name: str) -> tuple[str, ...]:
+    return described(daemons, name).hung
 
 
 def test_reducers_that_hang_are_given_up_and_their_tasks_move_to_where_the_volume_can_be_read(
@@ -54,6 +59,39 @@ def test_reducers_that_hang_are_given_up_and_their_tasks_move_to_where_the_volum
                 wait_for(lambda: hung(daemons, "worker-0") == (), "it is gone when the device answers", 60)
                 daemons.wait_until_idle()
                 daemons.stop()
+
+
+def test_a_mapper_whose_writes_hang_is_given_up_and_its_map_runs_elsewhere(
+    tmp_path: Path, loops: None
+) -> None:
+    with (
+        attached_disks(tmp_path, "raw") as disks,
+        hanging_disk(disks.disks[0].image, tmp_path / "hanging", writable=True) as disk,
+    ):
+        own = tmp_path / "worker-0/device"
+        own.unlink()
+        own.symlink_to(disk.device)
+        worker = f"write_deadline = '2s'\n{disks.worker}"
+        with running_daemons(Stage(tmp_path / "stage"), worker=worker) as daemons:
+            job = HeldJob(daemons.start, tmp_path, attempts=4)
+            free = described(daemons, "worker-0").shared_files_free
+            disk.hang()
+            told = job.ends_well()
+            assert "map-0" in told
+            assert "its device does not answer (worker.write_deadline)" in told
+            wait_for(lambda: "map-0" in str(hung(daemons, "worker-0")), "a mapper is counted", 60)
+            assert "has a process that hangs: " in status(daemons)
+            assert described(daemons, "worker-0").shared_files_free < free, "its file is kept"
+
+            disk.recover()
+            wait_for(lambda: hung(daemons, "worker-0") == (), "it is gone when the device answers", 60)
+            daemons.wait_until_idle()
+            wait_for(
+                lambda: described(daemons, "worker-0").shared_files_free == free,
+                "its file is free again",
+                60,
+            )
+            daemons.stop()
 
 
 def test_a_peers_volume_that_hangs_stops_no_worker_and_is_read_when_it_answers(

@@ -21,11 +21,15 @@ from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost
 
 @dataclass(frozen=True, slots=True)
 class RunMapTask(Message):
-    """The first message to a map child. ``own_volume`` is where it writes."""
+    """The first message to a map child.
+
+    ``own_volume`` is where it writes; a write or a flush may take ``write_deadline`` seconds.
+    """
 
     attempt: AttemptId
     split: InputSplit
     own_volume: VolumeAccess
+    write_deadline: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class Worker:
         path = self.folder / f"input-{index}"
         path.write_text(text)
         split = InputSplit(str(path), 0, path.stat().st_size)
-        task = RunMapTask(attempt_of(TaskKind.MAP, index, number), split, self.volume.access)
+        task = RunMapTask(attempt_of(TaskKind.MAP, index, number), split, self.volume.access, UNHURRIED)
         progress = Progress()
         run_map(task, loaded, spec, self.link, progress)
         return progress

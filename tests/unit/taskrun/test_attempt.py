@@ -15,7 +15,7 @@ from blfs_mr.model import FailureKind, InputSplit, TaskKind
 from blfs_mr.taskrun.attempt import run_attempt
 from blfs_mr.wire.messages.base import Message, TaskFailed
 from blfs_mr.wire.messages.child import ChildToWorker, RunMapTask, WorkerToChild
-from tests.unit.taskrun.conftest import MIB, Worker, attempt_of, load, spec_of
+from tests.unit.taskrun.conftest import MIB, UNHURRIED, Worker, attempt_of, load, spec_of
 
 JOB = """
 class Words(Job):
@@ -41,9 +41,8 @@ def _run(worker: Worker, tmp_path: Path, body: str, **settings: Any) -> Message 
     path = tmp_path / "input"
     path.write_text("first\nsecond\n")
     link = BlockingLink(ours, incoming=ChildToWorker, outgoing=WorkerToChild)
-    task = RunMapTask(
-        attempt_of(TaskKind.MAP, 0), InputSplit(str(path), 0, path.stat().st_size), worker.volume.access
-    )
+    split = InputSplit(str(path), 0, path.stat().st_size)
+    task = RunMapTask(attempt_of(TaskKind.MAP, 0), split, worker.volume.access, UNHURRIED)
     try:
         link.send(task)
         while True:

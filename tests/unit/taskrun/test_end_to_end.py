@@ -143,7 +143,7 @@ def drain_all(
     reader.outputs = [
         drained(
             RunDrain(serial, output, tuple(accesses), UNHURRIED, (partition,), reduces, scratch),
-            ReadWatch(UNHURRIED, lambda published, why: None),
+            ReadWatch(UNHURRIED, lambda published: None),
         )
         for serial, output in enumerate(outputs)
     ]

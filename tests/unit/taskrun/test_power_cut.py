@@ -113,7 +113,7 @@ def no_flush(writer: MapOutputWriter) -> tuple[PublishedFile, ...]:
 
 
 def file_only(writer: MapOutputWriter) -> tuple[PublishedFile, ...]:
-    for descriptor in writer._descriptors:
+    for descriptor in writer._descriptors.values():
         os.fsync(descriptor)
     return tuple(writer._published)
 
