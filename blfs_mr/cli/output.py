@@ -110,7 +110,10 @@ def _on_workers(session: Session, entries: Sequence[MetaEntry], act: outputs.OnF
 def _print(parts: Sequence[Path], sort: bool) -> None:
     out = sys.stdout.buffer
     if sort:
-        out.writelines(sorted(line for part in parts for line in part.read_bytes().splitlines(keepends=True)))
+        # Only this ends a line: keys may hold all else that ``splitlines`` would cut at.
+        contents = filter(None, (part.read_bytes() for part in parts))
+        lines = [line for content in contents for line in content.removesuffix(b"\n").split(b"\n")]
+        out.writelines(line + b"\n" for line in sorted(lines))
     else:
         for part in parts:
             with part.open("rb") as file:

@@ -84,6 +84,14 @@ async def test_parts_are_printed_in_their_order_or_sorted(output: Output) -> Non
     assert await output.run("cat", "-s", output.meta) == ("a0\t1\na1\t1\nb0\t1\nb1\t1\n", None)
 
 
+async def test_sorting_cuts_lines_where_the_output_does(output: Output) -> None:
+    output.parts[0].write_bytes(b"b\rx\t1\nc\x0cy\t1\n")
+    output.parts[1].write_bytes(b"a\t1\n")
+    assert await output.run("cat", "-s", output.meta) == ("a\t1\nb\rx\t1\nc\x0cy\t1\n", None)
+    output.parts[1].write_bytes(b"")
+    assert await output.run("cat", "-s", output.meta) == ("b\rx\t1\nc\x0cy\t1\n", None)
+
+
 async def test_parts_are_brought_into_a_new_folder(output: Output) -> None:
     _, error = await output.run("get", output.meta, output.folder / "here")
     assert error is None
