@@ -12,7 +12,7 @@ import click
 
 from blfs_mr.units import parse_size
 
-from . import lab_io, page, set_up, shuffle_io, sort, start_up, wordcount
+from . import lab_io, page, set_up, shuffle_io, sort, start_up, tls, wordcount
 from .harness import FEWEST_ROUNDS, Comparison, Report, measure
 from .processes import CommandFailed, none_left_behind
 
@@ -28,6 +28,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "start-up": Benchmark(lambda _size: start_up.comparisons(), 0, 0),
+    "tls": Benchmark(lambda _size: tls.comparisons(), 0, 0),
     "set-up": Benchmark(lambda _size: set_up.comparisons(), 0, 0),
     "wordcount": Benchmark(wordcount.comparisons, wordcount.TEXT_SIZE, 1 << 30),
     "sort": Benchmark(sort.comparisons, sort.DEFAULT_SIZE, 1 << 30),

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blfs_mr.errors import BlfsMrError
+from blfs_mr.pki import Authority, CertificateRole, issue, make_authority, write_credential
 from blfs_mr.submission.client import Client, read_secret
+from blfs_mr.tls import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, REVOKED_FILE, client_context
 
 from .processes import CommandFailed, kill, start
 
@@ -41,22 +43,31 @@ class RunningCluster:
 
 
 @contextlib.contextmanager
-def running_cluster(home: Path, workers: int = 2) -> Iterator[RunningCluster]:
-    """A master and ``workers`` workers of one slot each, registered; stopped at the end in any case."""
+def running_cluster(home: Path, workers: int = 2, *, tls: bool = False) -> Iterator[RunningCluster]:
+    """A master and ``workers`` workers of one slot each, registered; stopped at the end in any case.
+
+    With ``tls``, all links are mutual TLS, with an authority and certificates of this cluster's own.
+    """
     home.mkdir()
     port = _free_port()
-    config = home / "config.toml"
-    config.write_text(
+    text = (
         f'home = "{home}"\n[cluster]\nid = "bench"\n[master]\nport = {port}\n[worker]\nslots = 1\n'
         '[logging]\nlevel = "WARNING"\n'
     )
+    names = ("client", "master", *(f"worker-{number}" for number in range(workers)))
+    configs = {name: home / f"{name}.toml" for name in names}
+    authority = make_authority(home / "authority", "bench") if tls else None
+    for name, path in configs.items():
+        stated = text
+        if authority is not None:
+            _write_credentials(authority, name, home / "tls" / name)
+            stated += f'[tls]\nfolder = "{home / "tls" / name}"\n'
+        path.write_text(stated)
+    config = configs["client"]
     log = home / "daemons.log"
     python = [sys.executable, "-m"]
-    commands: list[list[object]] = [[*python, "daemons.master", "--config", config]]
-    commands += [
-        [*python, "daemons.worker", "--config", config, "--name", f"worker-{number}"]
-        for number in range(workers)
-    ]
+    commands: list[list[object]] = [[*python, "daemons.master", "--config", configs["master"]]]
+    commands += [[*python, "daemons.worker", "--config", configs[name], "--name", name] for name in names[2:]]
     daemons: list[subprocess.Popen[bytes]] = []
     try:
         with open(log, "wb") as said:
@@ -64,18 +75,26 @@ def running_cluster(home: Path, workers: int = 2) -> Iterator[RunningCluster]:
                 daemons.append(start(command, stdout=said.fileno(), stderr=said))
                 if len(daemons) == 1:
                     # The master makes the secret, and a worker that finds no master waits for its next try.
-                    _wait_for(lambda: _workers(config, port) == 0, daemons, log)
-        _wait_for(lambda: _workers(config, port) == workers, daemons, log)
+                    _wait_for(lambda: _workers(home, port, tls) == 0, daemons, log)
+        _wait_for(lambda: _workers(home, port, tls) == workers, daemons, log)
         yield RunningCluster(f"127.0.0.1:{port}", config)
     finally:
         for daemon in reversed(daemons):
             _stop(daemon)
 
 
-def _workers(config: Path, port: int) -> int | None:
+def _write_credentials(authority: Authority, name: str, folder: Path) -> None:
+    role: CertificateRole = "client" if name == "client" else "master" if name == "master" else "worker"
+    write_credential(issue(authority, name, [], role), folder / CERTIFICATE_FILE, folder / KEY_FILE)
+    (folder / AUTHORITY_FILE).write_bytes(authority.pem)
+    (folder / REVOKED_FILE).write_bytes(authority.revoked)
+
+
+def _workers(home: Path, port: int, tls: bool) -> int | None:
     """How many workers the master knows; None while there is no master."""
     try:
-        client = Client("127.0.0.1", port, "bench", read_secret(config.parent / "secret"))
+        context = client_context(home / "tls" / "client") if tls else None
+        client = Client("127.0.0.1", port, "bench", read_secret(home / "secret"), context)
     except BlfsMrError:
         return None
     try:

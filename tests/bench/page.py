@@ -40,7 +40,7 @@ in every round.
 pip install 'blfs-mr[arrow,bench]'  # pyarrow; dask, PySpark (needs Java 17), mrjob
 apt-get install fio default-jre-headless
 python -m tests.bench all           # everything, and this page; --without NAME leaves one out
-python -m tests.bench NAME --json   # one: start-up, wordcount, sort or shuffle-io
+python -m tests.bench NAME --json   # one: start-up, tls, wordcount, sort or shuffle-io
 python -m tests.bench sort --size 1GiB
 ```
 
