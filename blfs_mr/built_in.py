@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from blfs_mr.client_config import DEFAULT_CLUSTER, DEFAULT_SECRET, default_home, default_scratch, user_home
+from blfs_mr.client_config import (
+    DEFAULT_CLUSTER,
+    DEFAULT_PORT,
+    DEFAULT_SECRET,
+    default_home,
+    default_scratch,
+    user_home,
+)
 from blfs_mr.worker_folders import WorkerFolders, worker_folders
 
 if TYPE_CHECKING:
@@ -45,7 +52,7 @@ class Tls(_Section):
 @dataclass(frozen=True)
 class Master(_Section):
     host: str = "127.0.0.1"
-    port: int = 7070
+    port: int = DEFAULT_PORT
     heartbeat_interval: float = 1.0
     worker_timeout: float = 5.0
     no_worker_deadline: float = 30.0

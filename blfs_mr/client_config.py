@@ -7,6 +7,7 @@ whole file: loading those would take longer than all else that a submission does
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ SUBMITTER_FOLDER = "{{home}}/cluster/{cluster}/submitter"
 """Where `blfs-mr cluster init` puts what its operator submits jobs with."""
 
 DEFAULT_CLUSTER = "blfs-mr"
+DEFAULT_PORT = 7070
 DEFAULT_SECRET = "{home}/secret"
+
+
+# Not by the module ipaddress, which takes long to import.
+_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,21 @@ def load_client_config(path: Path | None, environment: Mapping[str, str]) -> Cli
 
     host = str(_value(given, "master", "host", inventory or "127.0.0.1"))
     # A master on this host is asked for by --master: without it, a submission runs a cluster of its own.
-    elsewhere = not (host == "localhost" or host == "::1" or host.startswith("127."))
-    port = _value(given, "master", "port", 7070)
+    port = _value(given, "master", "port", DEFAULT_PORT)
     return ClientConfig(
-        str(cluster), place(secret), f"{host}:{port}" if elsewhere else "", place(folder) if folder else None
+        str(cluster),
+        place(secret),
+        "" if is_loopback(host) else f"{host}:{port}",
+        place(folder) if folder else None,
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether no other host can reach what listens at ``host``, an address or "localhost".
+
+    Addresses in an unusual form count as if they could be reached, which is the safe side.
+    """
+    return host in ("localhost", "::1") or bool(_LOOPBACK.fullmatch(host))
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -27,10 +27,12 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from blfs_mr.client_config import (
+    DEFAULT_PORT,
     DEFAULT_SECRET,
     config_path,
     default_home,
     default_scratch,
+    is_loopback,
     read_toml,
     user_home,
 )
@@ -69,7 +71,9 @@ class MasterSection(Section):
         default="127.0.0.1",
         description='an IP address, or "localhost"; one that is not of this host alone only with tls.folder',
     )
-    port: int = Field(default=7070, ge=0, le=65535, description="0 to 65535; 0 lets the system choose")
+    port: int = Field(
+        default=DEFAULT_PORT, ge=0, le=65535, description="0 to 65535; 0 lets the system choose"
+    )
     heartbeat_interval: Duration = Field(
         default=1.0, ge=0.01, le=3600, description='a duration from "10ms" to "1h", such as "1s"'
     )
@@ -103,7 +107,7 @@ class MasterSection(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether no other host can reach the master."""
-        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        return is_loopback(self.host)
 
     @field_validator("worker_timeout")
     @classmethod

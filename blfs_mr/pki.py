@@ -9,10 +9,7 @@ they are for.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from blfs_mr.atomic_files import replace_file
 from blfs_mr.errors import ConfigError
 
 CertificateRole = Literal["master", "worker", "client"]
@@ -261,18 +259,8 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, contents: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(contents)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+        replace_file(path, contents, mode)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

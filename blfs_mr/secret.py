@@ -17,6 +17,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from blfs_mr.atomic_files import write_beside
 from blfs_mr.errors import ConfigError
 
 SECRET_BYTES = 32
@@ -81,7 +82,7 @@ def _load(path: Path) -> tuple[bytes, ...]:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = _write_beside(path, f"{secrets.token_hex(SECRET_BYTES)}\n")
+    temporary = write_beside(path, f"{secrets.token_hex(SECRET_BYTES)}\n".encode(), 0o600)
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -93,16 +94,6 @@ def _create(path: Path) -> None:
 def _replace(path: Path, contents: str) -> None:
     # The owner stays the same: who rotates is root, and daemons are not.
     status = path.stat()
-    temporary = _write_beside(path, contents)
+    temporary = write_beside(path, contents.encode(), 0o600)
     os.chown(temporary, status.st_uid, status.st_gid)
     os.replace(temporary, path)
-
-
-def _write_beside(path: Path, contents: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blfs_mr import linux
+from blfs_mr.atomic_files import replace_file
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
 from blfs_mr.core.job import JobMachine
@@ -461,14 +462,10 @@ def read_manifest(folder: Path, name: str) -> Manifest:
 
 def next_epoch(home: Path) -> int:
     """The epoch of this start of the master: one more than the last one's, recorded before it is used."""
-    path, temporary = home / "master.epoch", home / "master.epoch.new"
+    path = home / "master.epoch"
     home.mkdir(parents=True, exist_ok=True)
     epoch = int(path.read_text()) + 1 if path.exists() else 1
-    with temporary.open("w") as file:
-        file.write(f"{epoch}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_file(path, f"{epoch}\n".encode(), 0o644)
     return epoch
 
 

@@ -14,7 +14,6 @@ import click
 from blfs_mr.client_config import parse_address
 from blfs_mr.config import load_config
 from blfs_mr.submission.client import Client, read_secret
-from blfs_mr.tls import client_context
 from blfs_mr.units import format_size
 from blfs_mr.wire.messages.client import ClusterDescription, VolumeDescription
 
@@ -27,8 +26,7 @@ def status(master: str | None, config: Path | None, as_json: bool) -> None:
     """Print workers, their volumes with who reads them, and the jobs that run."""
     loaded = load_config(config, os.environ)
     host, port = parse_address(master) if master else (loaded.master.host, loaded.master.port)
-    tls = None if loaded.tls_folder is None else client_context(loaded.tls_folder)
-    client = Client(host, port, loaded.cluster.id, read_secret(loaded.secret_path), tls)
+    client = Client(host, port, loaded.cluster.id, read_secret(loaded.secret_path), loaded.tls_folder)
     try:
         description = client.describe()
     finally:

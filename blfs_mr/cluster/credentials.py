@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blfs_mr.atomic_files import replace_file
 from blfs_mr.errors import ConfigError
 
 CHAP_PASSWORD_BYTES = 8
@@ -43,15 +43,8 @@ def load_or_create_chap(path: Path, cluster: str, workers: Sequence[str]) -> dic
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone can read, in one step. Raises ConfigError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, text.encode(), 0o600)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

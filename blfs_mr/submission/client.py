@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from blfs_mr.blocking_link import BlockingLink, dial
 from blfs_mr.errors import ConfigError, FrameTooLarge, LinkClosed, UsageError
@@ -26,9 +25,6 @@ from blfs_mr.wire.messages.client import (
     SubmitJob,
 )
 
-if TYPE_CHECKING:
-    import ssl
-
 SILENCE_DEADLINE = 30.0
 """Seconds without a sign of the master after which it counts as gone. It sends one every second or so."""
 
@@ -46,9 +42,18 @@ class Client:
     """One submitter's link to a master."""
 
     def __init__(
-        self, host: str, port: int, cluster: str, secret: bytes, tls: ssl.SSLContext | None = None
+        self, host: str, port: int, cluster: str, secret: bytes, tls_folder: Path | None = None
     ) -> None:
-        """Connect. Raises LinkClosed when nobody answers, HandshakeRefused when secret or cluster differ."""
+        """Connect; by TLS with the credentials in ``tls_folder``, if that is given.
+
+        Raises LinkClosed when nobody answers, HandshakeRefused when secret, cluster or certificate are not
+        accepted, ConfigError for credentials that cannot be used.
+        """
+        tls = None
+        if tls_folder is not None:
+            from blfs_mr.tls import client_context  # Not loaded where a job stays on this host.
+
+            tls = client_context(tls_folder)
         name = f"{socket.gethostname()}-{os.getpid()}"
         self._link: BlockingLink = dial(host, port, cluster=cluster, secret=secret, name=name, tls=tls)
         self._link.set_deadline(SILENCE_DEADLINE)

@@ -62,7 +62,7 @@ def run(submission: Submission) -> None:
 def _start(submission: Submission, stack: ExitStack) -> tuple[Program, tuple[InputFile, ...], Cluster]:
     """Load the program, while an embedded cluster starts if that is what it runs on, and find its input."""
     config = load_client_config(submission.config, os.environ)
-    master, tls = submission.master or config.master, None
+    master, tls_folder = submission.master or config.master, None
     if not master:
         embedded = EmbeddedCluster(submission.config, submission.workers, submission.slots)
         stack.callback(embedded.close)
@@ -75,16 +75,12 @@ def _start(submission: Submission, stack: ExitStack) -> tuple[Program, tuple[Inp
         if submission.workers or submission.slots:
             raise UsageError("--workers and --slots are for the embedded cluster, not for --master")
         host, port = parse_address(master)
-        if config.tls_folder is not None:
-            from blfs_mr.tls import client_context  # Not loaded where a job stays on this host.
-
-            tls = client_context(config.tls_folder)
         program = load_program(submission, have_master=True)
-        cluster, secret_file = config.cluster, config.secret_path
+        cluster, secret_file, tls_folder = config.cluster, config.secret_path, config.tls_folder
         slots = folder = None
 
     def connect() -> Client:
-        return Client(host, port, cluster, read_secret(secret_file), tls)
+        return Client(host, port, cluster, read_secret(secret_file), tls_folder)
 
     client = connect()
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from blfs_mr.errors import BlfsMrError
 from blfs_mr.pki import Authority, CertificateRole, issue, make_authority, write_credential
 from blfs_mr.submission.client import Client, read_secret
-from blfs_mr.tls import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, REVOKED_FILE, client_context
+from blfs_mr.tls import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, REVOKED_FILE
 
 from .processes import CommandFailed, kill, start
 
@@ -93,8 +93,8 @@ def _write_credentials(authority: Authority, name: str, folder: Path) -> None:
 def _workers(home: Path, port: int, tls: bool) -> int | None:
     """How many workers the master knows; None while there is no master."""
     try:
-        context = client_context(home / "tls" / "client") if tls else None
-        client = Client("127.0.0.1", port, "bench", read_secret(home / "secret"), context)
+        credentials = home / "tls" / "client" if tls else None
+        client = Client("127.0.0.1", port, "bench", read_secret(home / "secret"), credentials)
     except BlfsMrError:
         return None
     try:

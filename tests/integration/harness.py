@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from blfs_mr.errors import BlfsMrError
 from blfs_mr.submission.client import Client, read_secret
-from blfs_mr.tls import client_context
 
 if TYPE_CHECKING:
     from blfs_mr.wire.messages.client import ClusterDescription
@@ -250,8 +249,8 @@ class Daemons:
         """What the master says of itself; None while there is none."""
         try:
             secret = read_secret(self.home / "secret")
-            tls = client_context(self._credentials / "client") if self._credentials else None
-            client = Client("127.0.0.1", self.port, "integration", secret, tls)
+            credentials = self._credentials / "client" if self._credentials else None
+            client = Client("127.0.0.1", self.port, "integration", secret, credentials)
         except BlfsMrError:
             return None
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from blfs_mr.blocking_link import dial
 from blfs_mr.errors import BlfsMrError, HandshakeRefused, LinkClosed
 from blfs_mr.pki import CertificateRole, Credential, issue, make_authority, revoke, write_credential
 from blfs_mr.secret import load_or_create_secret, retire_old_secret, rotate_secret
@@ -22,7 +23,6 @@ from blfs_mr.tls import (
     CERTIFICATE_FILE,
     KEY_FILE,
     REVOKED_FILE,
-    client_context,
     server_context,
 )
 from tests.integration.harness import (
@@ -81,13 +81,20 @@ def secure(credentials: Credentials, tmp_path: Path) -> Iterator[Daemons]:
         yield daemons
 
 
-def connect(daemons: Daemons, tls: ssl.SSLContext | None, secret: bytes | None = None) -> None:
+def connect(daemons: Daemons, credentials: Path | None, secret: bytes | None = None) -> None:
     """Ask the master for a description. Raises BlfsMrError."""
-    client = Client("127.0.0.1", daemons.port, CLUSTER, secret or read_secret(daemons.home / "secret"), tls)
+    secret = secret or read_secret(daemons.home / "secret")
+    client = Client("127.0.0.1", daemons.port, CLUSTER, secret, credentials)
     try:
         client.describe()
     finally:
         client.close()
+
+
+def dial_with(tls: ssl.SSLContext, daemons: Daemons) -> None:
+    """Connect with a context that is not one of ours. Raises BlfsMrError."""
+    secret = read_secret(daemons.home / "secret")
+    dial("127.0.0.1", daemons.port, cluster=CLUSTER, secret=secret, name="tests", tls=tls).close()
 
 
 def hang_up(daemons: Daemons) -> None:
@@ -102,26 +109,26 @@ def test_strangers_are_refused_with_a_logged_reason_and_the_master_serves_on(
 ) -> None:
     other = Credentials(tmp_path / "other")
     with pytest.raises(BlfsMrError):
-        connect(secure, client_context(other.folder / "client"))
+        connect(secure, other.folder / "client")
     with pytest.raises(BlfsMrError):
         connect(secure, None)
     bare = ssl.create_default_context(cafile=str(credentials.folder / "client" / AUTHORITY_FILE))
     bare.check_hostname = False
     with pytest.raises(BlfsMrError):
-        connect(secure, bare)
+        dial_with(bare, secure)
     with pytest.raises(HandshakeRefused, match="certificate is that of worker worker-0"):
-        connect(secure, client_context(credentials.folder / "worker-0"))
+        connect(secure, credentials.folder / "worker-0")
     with pytest.raises(HandshakeRefused, match="secrets differ"):
-        connect(secure, client_context(credentials.folder / "client"), b"x" * 32)
+        connect(secure, credentials.folder / "client", b"x" * 32)
     old = credentials.issue("old", "client", days=-1)
     with pytest.raises(BlfsMrError):
-        connect(secure, client_context(old))
+        connect(secure, old)
     with socket.create_connection(("127.0.0.1", secure.port)) as sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         sock.settimeout(30)
         while sock.recv(4096):
             pass
-    connect(secure, client_context(credentials.folder / "client"))
+    connect(secure, credentials.folder / "client")
     told = secure.log.read_text()
     for reason in (
         "certificate verify failed",
@@ -142,7 +149,7 @@ def test_only_tls_1_3_is_spoken(secure: Daemons, credentials: Credentials) -> No
         warnings.simplefilter("ignore")
         older.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(LinkClosed, match="no TLS with"):
-        connect(secure, older)
+        dial_with(older, secure)
 
 
 def test_what_answers_must_be_the_master(credentials: Credentials) -> None:
@@ -156,9 +163,9 @@ def test_what_answers_must_be_the_master(credentials: Credentials) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         answering = threading.Thread(target=answer, args=[listening])
         answering.start()
-        tls = client_context(credentials.folder / "client")
+        ours = credentials.folder / "client"
         with pytest.raises(LinkClosed, match="CERTIFICATE_VERIFY_FAILED"):
-            Client("127.0.0.1", listening.getsockname()[1], CLUSTER, b"s" * 32, tls)
+            Client("127.0.0.1", listening.getsockname()[1], CLUSTER, b"s" * 32, ours)
         answering.join()
 
 
@@ -173,13 +180,13 @@ def test_a_job_runs_on_while_secret_and_certificates_are_replaced(
     for name, role in ROLES.items():
         credentials.issue(name, role)
     hang_up(secure)
-    tls = client_context(credentials.folder / "client")
-    connect(secure, tls, old)
-    connect(secure, tls)
+    ours = credentials.folder / "client"
+    connect(secure, ours, old)
+    connect(secure, ours)
     retire_old_secret(secret)
     hang_up(secure)
     with pytest.raises(HandshakeRefused, match="secrets differ"):
-        connect(secure, tls, old)
+        connect(secure, ours, old)
     told = job.ends_well()
     assert "was lost" not in told
     assert len(secure.workers()) == 2
@@ -204,7 +211,7 @@ def test_a_list_that_cannot_be_read_changes_nothing(secure: Daemons, credentials
     (credentials.folder / "master" / REVOKED_FILE).write_text("nothing")
     secure.processes["master"].send_signal(signal.SIGHUP)
     wait_for(lambda: "what was admitted before still is" in secure.log.read_text(), "the master says so")
-    connect(secure, client_context(credentials.folder / "client"))
+    connect(secure, credentials.folder / "client")
 
 
 def test_a_submitter_finds_the_master_of_another_address_in_its_configuration(

@@ -6,13 +6,14 @@ import glob
 import grp
 import os
 import pwd
-import secrets
 import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from blfs_mr.atomic_files import write_beside
 from blfs_mr.errors import ClusterError
 
 TOOL_DEADLINE = 300.0
@@ -89,13 +90,8 @@ class LocalSystem:
             return False
         # Folders such as /etc/sysusers.d a bare host need not have.
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = f"{path}.{secrets.token_hex(4)}.new"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        temporary = str(write_beside(Path(path), text.encode(), 0o600))
         try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
             self._owned(temporary, mode, user, group)
             os.replace(temporary, path)
         except BaseException:
