@@ -13,7 +13,7 @@ from tests.integration.harness import Stage
 from tests.lab.labs import a_lab, a_plan, skip_without
 
 
-@pytest.fixture(scope="session", params=[VolumeLayout.FILE, VolumeLayout.RAW], ids=["file", "raw"])
+@pytest.fixture(scope="package", params=[VolumeLayout.FILE, VolumeLayout.RAW], ids=["file", "raw"])
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPlan]:
     """A master and four workers, four targets, and twelve peer attachments."""
     skip_without(Backend.ISCSI, request.param)
