@@ -57,19 +57,28 @@ class Client:
         name = f"{socket.gethostname()}-{os.getpid()}"
         self._link: BlockingLink = dial(host, port, cluster=cluster, secret=secret, name=name, tls=tls)
         self._link.set_deadline(SILENCE_DEADLINE)
+        self._last_asked = time.monotonic()
         self._job: JobId | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the master cannot have missed a sign of us yet."""
+        return time.monotonic() - self._last_asked < SIGN_INTERVAL
 
     def describe(self) -> ClusterDescription:
         """What there is to run on."""
+        self._last_asked = time.monotonic()
         return self._link.request(DescribeCluster(), expect=ClusterDescription)
 
     def describe_input(self, name: str) -> InputDescription:
         """The input of that name, which was put on workers. Raises RequestFailed where there is none."""
+        self._last_asked = time.monotonic()
         return self._link.request(DescribeInput(name), expect=InputDescription)
 
     def measure(self, worker: WorkerName, paths: tuple[str, ...]) -> tuple[int, ...]:
         """The sizes of files on the disk of ``worker``. Raises RequestFailed where it cannot be asked, or
         where one is missing."""
+        self._last_asked = time.monotonic()
         return self._link.request(MeasureFiles(worker, paths), expect=FilesMeasured).sizes
 
     def submit(self, spec: JobSpec, splits: tuple[InputSplit, ...]) -> JobId:
