@@ -44,7 +44,7 @@ class Controls:
         """Submit a job and return while it runs; its output goes to the pipe."""
         return subprocess.Popen(
             self.network.command(*self._submission(arguments)),
-            cwd=REPOSITORY,
+            cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -58,7 +58,7 @@ class Controls:
     def _checked(self, command: Sequence[str | Path], timeout: float) -> str:
         ran = subprocess.run(
             self.network.command(*command),
-            cwd=REPOSITORY,
+            cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -36,17 +36,8 @@ class Count(Job):
         yield key, sum(values)
 '''
 
-# Inputs have holders: the workers of the submitter's host. Here the same file lies on every host.
-_EVERYWHERE = """
-import sys
-from dataclasses import replace
-from blfs_mr.submission import running
-from blfs_mr.submit import submit
-
-split_input = running.split_input
-running.split_input = lambda *given: tuple(replace(split, holders=()) for split in split_input(*given))
-submit()
-"""
+EVERYWHERE = "everywhere"
+"""The name of the input that all workers hold. Otherwise it is on the submitter's host alone."""
 
 
 def random_text(seed: int, lines: int) -> str:
@@ -70,18 +61,21 @@ class Jobs:
         master.run("tar -C /root --no-same-owner -x", given=packed.stdout)
         self.text = random_text(7, 4000)
         self.counts = Counter(self.text.split())
-        for host in hosts:
-            host.run("cat >/var/tmp/input.txt", given=self.text.encode())
-        master.run("cat >/var/tmp/count.py", given=_PROGRAM.encode())
-        master.run("cat >/var/tmp/submit_everywhere.py", given=_EVERYWHERE.encode())
+        self.input, self.program = controls.folder / "input.txt", controls.folder / "count.py"
+        self.input.write_text(self.text)
+        self.program.write_text(_PROGRAM)
+        for path in (self.input, self.program):
+            master.run(f"cat >/var/tmp/{path.name}", given=path.read_bytes())
+        copies = ["--replicas", str(len(hosts)), "--split-size", "32KiB"]
+        controls.command("input", "--config", controls.config, "put", self.input, EVERYWHERE, *copies)
 
     def command(self, output: str, *, gated: bool = False, everywhere: bool = False) -> str:
         """Shell text that runs a job; its maps run ``everywhere`` if asked."""
-        program = "submit_everywhere.py" if everywhere else "-m blfs_mr.submit"
+        source = EVERYWHERE if everywhere else self.input.name
         return (
-            f"cd /var/tmp && exec /opt/blfs-mr/bin/python {program} --config /root/submitter/config.toml "
-            f"--master {self._master.address}:7070 count.py input.txt -o {output} --split-size 32KiB "
-            f"--reducers 6 -p gated={int(gated)}"
+            "cd /var/tmp && exec /opt/blfs-mr/bin/python -m blfs_mr.submit "
+            f"--config /root/submitter/config.toml --master {self._master.address}:7070 {self.program.name} "
+            f"{source} -o {output} --split-size 32KiB --reducers 6 -p gated={int(gated)}"
         )
 
     def start(self, output: str, *, everywhere: bool = False) -> subprocess.Popen[bytes]:

@@ -100,7 +100,22 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
     first.run("systemctl start blfs-mr-peers.service")
     assert first.run("stat --format=%G /dev/volume-n2").strip() == "blfs-mr-volumes"
 
-    job = jobs.start("through")
+    # The operator's own host is none of the cluster's: input goes there, and output stays there.
+    config, text = controls.config, controls.folder / "lines"
+    text.write_text(jobs.text)
+    said = controls.command("input", "--config", config, "put", text, "words", "--split-size", "20KiB")
+    assert "words: " in said
+    assert "missing" not in controls.command("input", "--config", config, "list", "words")
+    controls.submit(jobs.program, "words", "-o", "counted")
+    jobs.check("counted", cluster.hosts)
+    listed = controls.folder / "counted.meta"
+    shown = controls.command("output", "--config", config, "cat", "-s", listed)
+    assert sorted(shown.splitlines()) == sorted(f"{word}\t{count}" for word, count in jobs.counts.items())
+    controls.submit(jobs.program, listed, "-o", "again")
+    shown = controls.command("output", "--config", config, "cat", controls.folder / "again.meta")
+    assert dict(line.split("\t") for line in shown.splitlines()).keys() >= jobs.counts.keys()
+
+    job = jobs.start("through", everywhere=True)
     jobs.wait_for_reduces(job, third)
     third.cut_power()
     for host in (first, second):
@@ -108,6 +123,14 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
     said, _ = job.communicate(timeout=300)
     assert job.returncode == 0, said.decode()
     jobs.check("through", [first, second])
+    with pytest.raises(AssertionError, match=r"not all holders could be asked:\n +n3 "):
+        controls.command("input", "--config", config, "list", "words")
+    controls.submit(jobs.program, "words", "-o", "without")
+    jobs.check("without", [first, second])
+    with pytest.raises(AssertionError, match=r"n3 .* (cannot be reached|gave no answer)"):
+        controls.command("output", "--config", config, "cat", listed)
+    with pytest.raises(AssertionError, match=r"run `blfs-mr input rm words` again:\n +n3 "):
+        controls.command("input", "--config", config, "rm", "words")
 
     third.power_on()
     third.wait_for_ssh()
@@ -116,6 +139,10 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
         "the worker of a host that has come back is ready",
     )
     jobs.run("after")
+    controls.command("input", "--config", config, "rm", "words")
+    assert controls.command("input", "--config", config, "list").startswith("everywhere: ")
+    assert third.run("ls -d /var/lib/blfs-mr/input/n3/words.* 2>/dev/null || true") == ""
+    controls.command("output", "--config", config, "rm", listed)
 
     controls.cluster("stop")
     controls.cluster("teardown", "--yes", "containers")
