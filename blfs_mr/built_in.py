@@ -75,6 +75,7 @@ class Worker(_Section):
     read_deadline: float = 10.0
     write_deadline: float = 120.0
     peer_check_interval: float = 10.0
+    task_user: str = ""
     grace: float = 30.0
     log_limit: int = _MIB
 

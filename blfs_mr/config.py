@@ -186,6 +186,11 @@ class WorkerSection(Section):
     grace: Duration = Field(
         default=30.0, ge=0, le=86400, description='a duration from "0s" to "24h", such as "30s"'
     )
+    task_user: str = Field(
+        default="",
+        pattern="^([a-z_][a-z0-9_-]{0,31})?$",
+        description="the name of a user of this host that is not the worker's; \"\": the worker's own",
+    )
     log_limit: Size = Field(
         default=_MIB, ge=_PAGE, le=1024 * _MIB, description='a size from "4KiB" to "1GiB", such as "1MiB"'
     )

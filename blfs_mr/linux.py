@@ -51,7 +51,9 @@ _LOCK = Struct("@hhqqi0q")
 """struct flock on 64-bit Linux: type, whence, start, length, pid."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 def align_down(position: int) -> int:
@@ -372,6 +374,22 @@ def set_parent_death_signal(signal: int) -> None:
     before the call, so compare ``os.getppid()`` after it. Raises OSError.
     """
     _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def forbid_new_privileges() -> None:
+    """No program that this process or its children run gains rights, set-user-ID or not, for good.
+
+    Needs no capability (prctl(2), PR_SET_NO_NEW_PRIVS). Raises OSError.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_inspection() -> None:
+    """Keep memory, open files and folders of this process from others of the same user (PR_SET_DUMPABLE).
+
+    Children inherit it until they run another program. Raises OSError.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def set_child_subreaper(on: bool = True) -> None:

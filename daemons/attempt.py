@@ -15,7 +15,6 @@ import aiofiles.os
 from blfs_mr.errors import LinkClosed
 from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind
 from blfs_mr.net.link import Link
-from blfs_mr.values import dataclass
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Refused, TaskFailed
 from blfs_mr.wire.messages.child import (
@@ -34,24 +33,18 @@ from blfs_mr.wire.messages.child import (
 from blfs_mr.wire.messages.launcher import ChildExited
 from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, TaskLaunched
 from daemons.hung import REAPING_DEADLINE, Hung
+from daemons.processes import LogFiles
 
 if TYPE_CHECKING:
     from daemons.catalogue import Catalogue
     from daemons.job import JobOnWorker
     from daemons.processes import Launcher
+    from daemons.spawners import Opener
 
 logger = logging.getLogger("blfs_mr.worker")
 
 LOG_TAIL = 4096
 """Bytes of an attempt's stderr that its failure carries: the last screenful."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogFiles:
-    """Where the child's stdout and stderr go."""
-
-    stdout: Path
-    stderr: Path
 
 
 class RunningAttempt:
@@ -66,6 +59,7 @@ class RunningAttempt:
         self.hung: int | None = None
         self._job, self.first = job, first
         self._link: Link | None = None
+        self._opener: Opener | None = None
         self._waiting: Envelope | None = None
         self._given: dict[AttemptId, MapOutput] = {}
         self._failure: Failure | None = None
@@ -126,15 +120,28 @@ class RunningAttempt:
         if self._aborted:
             return None
         self._launcher = launcher
+        try:
+            self._opener = await self._job.new_opener(f"{self.id} of job {self._job.id}")
+        except LinkClosed as error:
+            return Failure(FailureKind.PROCESS, str(error))
+        try:
+            return await self._serve_child(launcher, logs)
+        finally:
+            if self._opener is not None:
+                await self._opener.close()
+
+    async def _serve_child(self, launcher: Launcher, logs: LogFiles) -> Failure | None:
+        requests = self._opener.requests if self._opener is not None else None
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                self._pid, self._exited = await launcher.fork(
-                    str(self.id), theirs, str(logs.stdout), str(logs.stderr)
-                )
+                self._pid, self._exited = await launcher.fork(str(self.id), theirs, logs, requests)
         except LinkClosed as error:
             ours.close()
             return Failure(FailureKind.PROCESS, str(error))
+        except OSError:
+            ours.close()
+            raise
         self._link = await Link.over_socket(
             ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=str(self.id)
         )
@@ -143,6 +150,7 @@ class RunningAttempt:
                 await self._kill()
             self._job.report(TaskLaunched(self.id, await self._pid))
             async with asyncio.timeout(self._job.spec.settings.task_timeout or None):
+                self._tell_opener(self.first)
                 await self._link.send(self.first)
                 async for envelope in self._link:
                     self._handle(envelope)
@@ -233,7 +241,12 @@ class RunningAttempt:
     def _answer(self, message: WorkerToChild) -> None:
         if self._link is not None and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
+            self._tell_opener(message)
             self._link.post(message, reply_to=waiting)
+
+    def _tell_opener(self, message: WorkerToChild) -> None:
+        if self._opener is not None:
+            self._opener.hear(message)
 
     async def _kill(self) -> None:
         if self._launcher is not None:

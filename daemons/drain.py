@@ -10,31 +10,51 @@ from blfs_mr.errors import LinkClosed
 from blfs_mr.model import Failure, FailureKind, MapOutput
 from blfs_mr.net.link import Link
 from blfs_mr.wire.messages.child import CannotDrain, ChildToWorker, Drained, RunDrain, WorkerToChild
+from daemons.processes import LogFiles
 
 if TYPE_CHECKING:
     from daemons.hung import Hung
     from daemons.processes import Launcher
+    from daemons.spawners import Opener, Spawners
 
 
-async def drain(launcher: Launcher, task: RunDrain, logs: Path, hung: Hung) -> MapOutput | Failure:
+async def drain(launcher: Launcher, task: RunDrain, logs: Path, spawners: Spawners) -> MapOutput | Failure:
     """Run one drain to its end: the output as it lies on scratch, or why it does not.
 
-    What the child prints goes to a file in ``logs``.
+    What the child prints goes to a file in ``logs``. Raises OSError for that.
     """
     # Not by the output alone: that may be drained a second time, for other partitions, before the first ends.
     name = f"drain-{task.serial:05d}-{task.output.attempt}"
     log = logs / f"{name}.stderr"
+    try:
+        opener = await spawners.opener(name)
+    except LinkClosed as error:
+        return Failure(FailureKind.PROCESS, str(error))
+    try:
+        return await _run(launcher, task, name, LogFiles(log, log), opener, spawners.hung)
+    finally:
+        if opener is not None:
+            await opener.close()
+
+
+async def _run(
+    launcher: Launcher, task: RunDrain, name: str, logs: LogFiles, opener: Opener | None, hung: Hung
+) -> MapOutput | Failure:
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            forked, exited = await launcher.fork(name, theirs, str(log), str(log))
+            forked, exited = await launcher.fork(name, theirs, logs, opener.requests if opener else None)
             pid = await forked
-    except LinkClosed as error:
+    except (LinkClosed, OSError) as error:
         ours.close()
+        if isinstance(error, OSError):
+            raise
         return Failure(FailureKind.PROCESS, str(error))
     result: MapOutput | Failure = Failure(FailureKind.PROCESS, f"{name} died without a report")
     link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)
     try:
+        if opener is not None:
+            opener.hear(task)
         await link.send(task)
         async for envelope in link:
             match envelope.message:

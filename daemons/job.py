@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import shutil
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -43,10 +42,12 @@ from blfs_mr.wire.messages.worker import (
     TaskRequeued,
     WorkerCondition,
 )
-from daemons.attempt import LogFiles, RunningAttempt
+from daemons.attempt import RunningAttempt
 from daemons.catalogue import Catalogue
 from daemons.drain import drain
-from daemons.processes import Launcher
+from daemons.job_folders import JobFolders
+from daemons.processes import Launcher, LogFiles
+from daemons.spawners import Opener, Spawners
 
 if TYPE_CHECKING:
     from daemons.worker import Worker
@@ -67,8 +68,6 @@ Report = (
     | PeerVolumesSeen
     | WorkerCondition
 )
-aio_rmtree = aiofiles.os.wrap(shutil.rmtree)
-
 DRAINS_AT_ONCE = 2
 """Drains of one job that run at a time: one reads while the other writes; more would only seek."""
 
@@ -81,18 +80,19 @@ class JobOnWorker:
         prepared: PrepareJob,
         worker: Worker,
         launcher: Callable[[JobId], Awaitable[Launcher]],
-        folder: Path,
+        spawners: Spawners,
+        folders: JobFolders,
         output: Path,
         log_limit: int,
         direct: bool,
     ) -> None:
-        """``direct`` says whether the file system under ``folder`` takes direct reads."""
+        """``direct`` says whether the file system under ``folders`` takes direct reads."""
         self.id, self.spec, self.log_limit = prepared.job, prepared.spec, log_limit
         self.worker_name: WorkerName = worker.name
         self.attempts: dict[AttemptId, RunningAttempt] = {}
         self._map_tasks = prepared.map_tasks
         self._worker = worker
-        self._folder, self._output = folder, output
+        self._spawners, self._folders, self._output = spawners, folders, output
         self._catalogue = Catalogue()
         self._parts: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +100,7 @@ class JobOnWorker:
         self._stopping = False
         self._draining = asyncio.Semaphore(DRAINS_AT_ONCE)
         self._scratch = VolumeAccess(
-            VolumeId(secrets.token_hex(16)), VolumeLayout.DIRECTORY, str(folder / "drained"), direct=direct
+            VolumeId(secrets.token_hex(16)), VolumeLayout.DIRECTORY, str(folders.drained), direct=direct
         )
         self._process: Launcher | None = None
         self._new_launcher = launcher
@@ -119,7 +119,7 @@ class JobOnWorker:
     async def _run(self, attempt: RunningAttempt) -> None:
         try:
             if isinstance(attempt.first, RunReduceTask):
-                await aiofiles.os.makedirs(attempt.first.scratch)
+                await self._folders.make_scratch(str(attempt.id))
                 await aiofiles.os.makedirs(Path(attempt.first.output_path).parent, exist_ok=True)
             await attempt.run()
         except OSError as error:
@@ -135,7 +135,7 @@ class JobOnWorker:
                 over = partial(self._worker.attempt_over, attempt)
                 self._worker.hung.add(attempt.hung, f"{attempt.id} of job {self.id}", over)
             if isinstance(attempt.first, RunReduceTask):
-                await aio_rmtree(attempt.first.scratch, ignore_errors=True)
+                await self._folders.remove_scratch(str(attempt.id))
                 await _remove(attempt.first.output_path)
 
     def reduce_task(self, attempt: AttemptId) -> RunReduceTask:
@@ -145,14 +145,14 @@ class JobOnWorker:
             attempt,
             self._map_tasks,
             self._worker.read_deadline,
-            str(self._folder / str(attempt)),
+            str(self._folders.scratch(str(attempt))),
             str(self._output / UNCOMMITTED / f"{part}.{attempt.number}"),
             str(self._output / part),
         )
 
     def log_files(self, attempt: AttemptId) -> LogFiles:
         """Where the attempt's stdout and stderr go."""
-        logs = self._folder / "logs"
+        logs = self._folders.logs
         return LogFiles(logs / f"{attempt}.stdout", logs / f"{attempt}.stderr")
 
     async def launcher(self) -> tuple[Launcher, Failure | None]:
@@ -163,14 +163,13 @@ class JobOnWorker:
 
     async def _start(self) -> tuple[Launcher, Failure | None]:
         self._launchers += 1
-        # A folder of its own: what one that died had placed there may be half written.
-        source = self._folder / f"launcher-{self._launchers}" / "job.py"
-        await aiofiles.os.makedirs(source.parent)
-        await aiofiles.os.makedirs(self._folder / "logs", exist_ok=True)
-        async with aiofiles.open(source, "wb") as file:
-            await file.write(self.spec.file.source)
+        source = await self._folders.place_source(self._launchers, self.spec.file.source)
         self._process = launcher = await self._new_launcher(self.id)
         return launcher, await launcher.load(self.spec, str(source))
+
+    async def new_opener(self, name: str) -> Opener | None:
+        """An opener for the attempt called ``name``, where it needs one. Raises LinkClosed."""
+        return await self._spawners.opener(name)
 
     # ------------------------------------------------------------ what attempts ask for
 
@@ -243,11 +242,11 @@ class JobOnWorker:
         try:
             await aiofiles.os.makedirs(self._scratch.root, exist_ok=True)
             launcher, failure = await self.launcher()
+            return failure or await drain(launcher, task, self._folders.logs, self._spawners)
         except OSError as error:
             return Failure(FailureKind.STORAGE, str(error))
         except LinkClosed as error:
             return Failure(FailureKind.PROCESS, str(error))
-        return failure or await drain(launcher, task, self._folder / "logs", self._worker.hung)
 
     # ------------------------------------------------------------ the end
 
@@ -276,7 +275,7 @@ class JobOnWorker:
 
     async def delete_files(self, keep_output: bool) -> None:
         """Delete what the job left on this worker's disk, its committed parts too unless ``keep_output``."""
-        await aio_rmtree(self._folder, ignore_errors=True)
+        await self._folders.remove(self._spawners)
         if not keep_output:
             for part in self._parts:
                 await _remove(part)

@@ -107,7 +107,7 @@ class Peers:
                         answers[envelope.message.seen.owner] = envelope.message
         await link.close()
         if len(answers) < len(peers):
-            await spawner.kill_looker(name)
+            await spawner.kill(name)
             for peer in peers:
                 if peer.owner not in answers:
                     self._hung.expect_end(exited, pid, _name(peer))

@@ -9,14 +9,15 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import blfs_mr
-from blfs_mr.errors import LinkClosed
+from blfs_mr.errors import ConfigError, LinkClosed
 from blfs_mr.model import Failure, FailureKind, JobId, JobSpec
+from blfs_mr.values import dataclass
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import FrameDecoder, encode_frame
 from blfs_mr.wire.messages.base import Message
@@ -26,6 +27,8 @@ from blfs_mr.wire.messages.launcher import (
     ForkAttempt,
     ForkLauncher,
     ForkLooker,
+    ForkOpener,
+    ForkRemover,
     JobLoaded,
     JobLoadFailed,
     KillChild,
@@ -35,8 +38,12 @@ from blfs_mr.wire.messages.launcher import (
     WorkerToLauncher,
     WorkerToSpawner,
 )
+from daemons.task_user import TaskUser
 
 logger = logging.getLogger("blfs_mr.worker")
+
+TASKS_SOCKET = "/run/blfs-mr-tasks.sock"
+"""Where systemd gives the worker a spawner of the tasks' own user: the unit blfs-mr-tasks.socket."""
 
 READ_SIZE = 1 << 16
 """Bytes asked for at once; what fork servers say is small."""
@@ -145,6 +152,25 @@ class ForkServerLink:
         self.closed.set_result(None)
 
 
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Where a child's stdout and stderr go; both may be one file."""
+
+    stdout: Path
+    stderr: Path
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[tuple[int, int]]:
+        """Both, open for writing at their end. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with contextlib.ExitStack() as stack:
+            descriptors = []
+            for path in (self.stdout, self.stderr):
+                descriptors.append(os.open(path, flags, 0o640))
+                stack.callback(os.close, descriptors[-1])
+            yield descriptors[0], descriptors[1]
+
+
 class Spawner:
     """The process that forks launchers: exec'd by the worker, or handed to it by whoever started both."""
 
@@ -155,6 +181,31 @@ class Spawner:
     @classmethod
     async def start(cls) -> Spawner:
         """Exec a spawner."""
+        return await cls._exec([os.getpid()], {})
+
+    @classmethod
+    async def start_as(cls, user: TaskUser) -> Spawner:
+        """A spawner whose own user is ``user``, so that all that it forks is that user's.
+
+        Root gives its rights away; anybody else is given one by systemd. Raises ConfigError where that has
+        none.
+        """
+        if os.geteuid() == 0:
+            environment = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name}
+            return await cls._exec([user.uid, user.gid], environment)
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(TASKS_SOCKET)
+        except OSError as error:
+            sock.close()
+            raise ConfigError(
+                f"worker.task_user: a worker that is not root gets processes of {user.name} from systemd, by "
+                f"{TASKS_SOCKET}: {error.strerror}; start the unit blfs-mr-tasks.socket, or leave it out"
+            ) from error
+        return cls(sock)
+
+    @classmethod
+    async def _exec(cls, numbers: Sequence[int], environment: dict[str, str]) -> Spawner:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -162,10 +213,10 @@ class Spawner:
                 "-m",
                 "blfs_mr.taskrun.spawner",
                 str(theirs.fileno()),
-                str(os.getpid()),
+                *map(str, numbers),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "PYTHONPATH": _python_path()},
+                env={**os.environ, "PYTHONPATH": _python_path(), **environment},
             )
         return cls(ours, process)
 
@@ -192,8 +243,21 @@ class Spawner:
         """
         return await self._link.fork(name, ForkLooker(name), link.fileno())
 
-    async def kill_looker(self, name: str) -> None:
-        """Kill the looker called ``name``, if it still runs."""
+    async def opener(
+        self, name: str, link: socket.socket, requests: socket.socket, group: int
+    ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
+        """Have an opener called ``name`` forked that owns both sockets, as :meth:`looker` does it."""
+        message = ForkOpener(name, group)
+        return await self._link.fork(name, message, link.fileno(), requests.fileno())
+
+    async def remove_contents(self, folder: str) -> None:
+        """Delete what is in ``folder``, as far as this spawner's user may. Raises LinkClosed."""
+        name = f"remove {folder}"
+        _, exited = await self._link.fork(name, ForkRemover(name, folder))
+        await exited
+
+    async def kill(self, name: str) -> None:
+        """Kill the looker or opener called ``name``, if it still runs."""
         await self._link.kill(name)
 
     @property
@@ -243,14 +307,17 @@ class Launcher:
         return await self._loaded
 
     async def fork(
-        self, name: str, link: socket.socket, stdout_path: str, stderr_path: str
+        self, name: str, link: socket.socket, logs: LogFiles, opener: socket.socket | None
     ) -> tuple[asyncio.Future[int], asyncio.Future[ChildExited]]:
         """Have a child called ``name`` forked that owns ``link``: futures of its pid and of its end.
 
-        Both raise LinkClosed when the launcher dies, and its children with it.
+        What it prints goes to ``logs``; ``opener`` leads to its opener, where it has one. Both futures raise
+        LinkClosed when the launcher dies, and its children with it. Raises OSError for the logs.
         """
-        message = ForkAttempt(name, stdout_path, stderr_path)
-        return await self._link.fork(name, message, link.fileno())
+        message = ForkAttempt(name, opener is not None)
+        sockets = [link.fileno()], [] if opener is None else [opener.fileno()]
+        with logs.opened() as printed:
+            return await self._link.fork(name, message, *sockets[0], *printed, *sockets[1])
 
     async def kill(self, name: str) -> None:
         """Kill the child called ``name``, if it still runs."""

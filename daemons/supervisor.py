@@ -118,6 +118,7 @@ def _start(
             "worker": config.worker.model_copy(
                 update={
                     "slots": slots,
+                    "task_user": "",
                     "volume": "{home}/volumes/{name}",
                     "scratch": "{home}/scratch/{name}",
                     "output": "{home}/output/{name}",

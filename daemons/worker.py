@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 import socket
 import stat
 import sys
@@ -76,9 +75,12 @@ from blfs_mr.wire.roles import Role
 from daemons.attempt import RunningAttempt
 from daemons.hung import Hung
 from daemons.job import JobOnWorker, Report
+from daemons.job_folders import JobFolders, clear
 from daemons.lifecycle import notify, notify_stopping, run, set_up_logging, work_until
 from daemons.peers import Peers
-from daemons.processes import Launcher, Spawner
+from daemons.processes import Launcher
+from daemons.spawners import Spawners
+from daemons.task_user import find_task_user
 
 if TYPE_CHECKING:
     from blfs_mr.config import Config
@@ -107,13 +109,13 @@ class Worker:
         config: Config,
         name: WorkerName,
         volume: OwnedVolume,
-        spawner: Spawner,
+        spawners: Spawners,
     ) -> None:
         self.name = name
-        self.hung = Hung()
+        self.hung = spawners.hung
         self.read_deadline = config.worker.read_deadline
-        self._spawner = spawner
-        self._peers = Peers(_peers(config, name), self.read_deadline, self.hung, self._live_spawner)
+        self._spawners = spawners
+        self._peers = Peers(_peers(config, name), self.read_deadline, self.hung, spawners.own)
         self._told_condition: WorkerCondition | None = None
         self._told_seen: PeerVolumesSeen | None = None
         self._config, self._volume = config, volume
@@ -149,7 +151,7 @@ class Worker:
             for watch in watching:
                 watch.cancel()
             await self._drop_everything()
-            await self._spawner.close()
+            await self._spawners.close()
             self.hung.close()
 
     async def _keep_registered(self, leave_with_master: bool) -> None:
@@ -345,7 +347,8 @@ class Worker:
             message,
             self,
             self._new_launcher,
-            self._folders.scratch / "jobs" / message.job,
+            self._spawners,
+            JobFolders(self._folders.scratch, message.job, self._spawners.user),
             output,
             self._config.worker.log_limit,
             self._scratch_direct,
@@ -356,13 +359,7 @@ class Worker:
         return job.attempts.get(attempt) if job else None
 
     async def _new_launcher(self, job: JobId) -> Launcher:
-        return await (await self._live_spawner()).launcher(job, self._volume.lock_descriptor)
-
-    async def _live_spawner(self) -> Spawner:
-        """The spawner, which is started again should it have died."""
-        if not self._spawner.alive:
-            self._spawner = await Spawner.start()
-        return self._spawner
+        return await (await self._spawners.tasks()).launcher(job, self._volume.lock_descriptor)
 
     async def _clean_up(self, job_id: JobId, keep_output: bool) -> None:
         """A job is over. Of one from before the last registration only published map outputs are left."""
@@ -471,7 +468,7 @@ async def serve(
 
     ``spawning`` is a link to a spawner, where there is one already.
     """
-    folders = config.worker_folders(name)
+    folders, user = config.worker_folders(name), find_task_user(config.worker.task_user)
     for folder in (folders.scratch, folders.output):
         folder.mkdir(parents=True, exist_ok=True)
     volume = await _own_volume(config, name)
@@ -485,11 +482,11 @@ async def serve(
         logger.warning("the file system of %s refuses O_DIRECT: reading through the cache", folders.volume)
     if volume.access.layout is VolumeLayout.DIRECTORY:
         logger.info("the volume %s is a folder: there is no device to flush", folders.volume)
-    # The volume's lock tells that no process of an earlier start is left to need what its jobs have written.
-    shutil.rmtree(folders.scratch / "jobs", ignore_errors=True)
     try:
-        spawner = Spawner(spawning) if spawning is not None else await Spawner.start()
-        await Worker(config, name, volume, spawner).serve(stopping, leave_with_master)
+        spawners = await Spawners.start(spawning, user, Hung())
+        # The volume's lock tells that no process of an earlier start is left to need what its jobs have left.
+        await clear(folders.scratch, spawners)
+        await Worker(config, name, volume, spawners).serve(stopping, leave_with_master)
     finally:
         volume.close()
 

@@ -22,8 +22,9 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.formats.reading import open_split
 from blfs_mr.job import Job, LoadedJob, instantiate
 from blfs_mr.model import MAP_PEAK, InputSplit, JobSpec
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.mapper import WRITE_BUFFERS, MapOutputWriter
-from blfs_mr.volume.layout import Volume, open_volume
+from blfs_mr.volume.layout import Volume
 from blfs_mr.wire.messages.child import PublishMapOutput, RunMapTask
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ LEAST_HELD = 8 << 20
 
 
 def run_map(
-    task: RunMapTask, loaded: LoadedJob, spec: JobSpec, link: BlockingLink, progress: Progress
+    task: RunMapTask,
+    loaded: LoadedJob,
+    spec: JobSpec,
+    link: BlockingLink,
+    progress: Progress,
+    access: Access,
 ) -> None:
     """Run one map attempt to its publication."""
     be_one_slot()
@@ -47,7 +53,7 @@ def run_map(
     job.setup()
     mapped = Mapped(job, task.split, spec.settings.input_format, progress)
     rows = RowBuffer(_rule(job, spec), Conformer(job.batch_schema, job.keys))
-    output = TableOutputWriter(link, open_volume(task.own_volume), task, spec)
+    output = TableOutputWriter(link, access.volume(task.own_volume), task, spec)
     resident = linux.ResidentMeter()
     left = spec.settings.memory - resident() - WRITE_BUFFERS
     limit = max(int(left * HELD_SHARE), LEAST_HELD)

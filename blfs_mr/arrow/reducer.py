@@ -18,6 +18,7 @@ from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.job import Job, LoadedJob, instantiate
 from blfs_mr.model import REDUCE_PEAK, JobSpec
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.deadline import watch_reads
 from blfs_mr.taskrun.reducer import (
     LEAST_BUDGET,
@@ -39,7 +40,12 @@ GROUP_SHARE = 16
 
 
 def run_reduce(
-    task: RunReduceTask, loaded: LoadedJob, spec: JobSpec, link: BlockingLink, progress: Progress
+    task: RunReduceTask,
+    loaded: LoadedJob,
+    spec: JobSpec,
+    link: BlockingLink,
+    progress: Progress,
+    access: Access,
 ) -> None:
     """Run one reduce attempt to the commit of its output partition."""
     be_one_slot()
@@ -54,19 +60,20 @@ def run_reduce(
         in_order=job.sort_batches or job.total_order,
         compressed=bool(spec.settings.compression),
     )
-    source = SegmentSource(task.attempt.task.index, held, read_size, watch_reads(task, link))
+    source = SegmentSource(task.attempt.task.index, held, read_size, watch_reads(task, link), access)
     consumed = take_all(task, link, source)
     source.close()
     progress.doing = "setup"
     job.setup()
     reduced = Reduced(job, progress, task.attempt.task.index)
+    output = access.begin_output(task)
     records_out = write_tables(
-        task.output_path,
+        output,
         reduced.tables(held),
         spec.settings.output_format,
         group=min(left // GROUP_SHARE, LARGEST_GROUP),
     )
-    size = _flush(task.output_path)
+    size = _flush(output)
     counters = {
         "shuffle.records": source.records,
         "shuffle.bytes_read": source.bytes_read,
@@ -81,7 +88,7 @@ def run_reduce(
         **job.counters,
     }
     link.request(RequestCommit(task.attempt, consumed, counters), expect=CommitOutput)
-    os.rename(task.output_path, task.final_path)
+    access.commit_output(task)
     link.send(OutputCommitted(task.attempt, task.final_path, size))
 
 

@@ -26,6 +26,7 @@ from blfs_mr.errors import (
 )
 from blfs_mr.job import LoadedJob, overrides, user_traceback
 from blfs_mr.model import AttemptId, Failure, FailureKind, JobSpec
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.drainer import run_drain
 from blfs_mr.taskrun.mapper import run_map
 from blfs_mr.taskrun.reducer import run_reduce
@@ -41,7 +42,7 @@ HARD_STOP = 2
 within the budget; user code may pass it for a moment, but must not push its neighbours out of the node."""
 
 
-_Run = Callable[[Any, LoadedJob, JobSpec, BlockingLink, "Progress"], None]
+_Run = Callable[[Any, LoadedJob, JobSpec, BlockingLink, "Progress", Access], None]
 
 
 THREAD_STACKS = 128 << 20
@@ -68,10 +69,10 @@ class Progress:
         return shown if len(shown) <= RECORD_SHOWN else f"{shown[:RECORD_SHOWN]}… ({len(shown)} characters)"
 
 
-def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec, lock: int) -> int:
+def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec, lock: int, access: Access) -> int:
     """Run the attempt that the worker at the other end of ``sock`` asks for; the process' exit code.
 
-    ``lock`` is the inherited lock of the worker's own volume.
+    ``lock`` is the inherited lock of the worker's own volume, ``access`` leads to volumes and the output.
     """
     link = BlockingLink(sock, incoming=WorkerToChild, outgoing=ChildToWorker)
     progress = Progress()
@@ -84,15 +85,15 @@ def run_attempt(sock: socket.socket, loaded: LoadedJob, spec: JobSpec, lock: int
             os.close(lock)
         match task:
             case RunDrain():
-                return run_drain(task, link)
+                return run_drain(task, link, access)
             case RunMapTask():
                 attempt = task.attempt
                 progress.writes_to = f"volume {task.own_volume.root}"
-                _runner(loaded, "mapper", run_map)(task, loaded, spec, link, progress)
+                _runner(loaded, "mapper", run_map)(task, loaded, spec, link, progress, access)
             case RunReduceTask():
                 attempt = task.attempt
                 progress.writes_to = f"output {os.path.dirname(task.final_path)}, scratch {task.scratch}"
-                _runner(loaded, "reducer", run_reduce)(task, loaded, spec, link, progress)
+                _runner(loaded, "reducer", run_reduce)(task, loaded, spec, link, progress, access)
     except LinkClosed:
         return 1  # The worker is gone, or has given this attempt up: nobody to tell.
     except BaseException as error:

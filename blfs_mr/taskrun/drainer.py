@@ -19,9 +19,10 @@ from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.deadline import ReadWatch, watch_reads
 from blfs_mr.units import format_size
-from blfs_mr.volume.layout import Volume, open_volume
+from blfs_mr.volume.layout import Volume
 from blfs_mr.wire.messages.child import CannotDrain, Drained, RunDrain
 
 
@@ -29,7 +30,7 @@ class SourceUnreadable(Exception):
     """The map output could not be read, or not verified; its message is the reason."""
 
 
-def run_drain(task: RunDrain, link: BlockingLink) -> int:
+def run_drain(task: RunDrain, link: BlockingLink, access: Access) -> int:
     """Drain what the worker asks for, and tell it what came of it; the process' exit code.
 
     What cannot be read or verified is the map output's fault, just as when a reducer finds it so; what cannot
@@ -37,7 +38,7 @@ def run_drain(task: RunDrain, link: BlockingLink) -> int:
     """
     watch = watch_reads(task, link)
     try:
-        output = drained(task, watch)
+        output = drained(task, watch, access)
     except LinkClosed:
         return 1
     except SourceUnreadable as error:
@@ -57,23 +58,23 @@ def _fail(link: BlockingLink, kind: FailureKind, summary: str) -> int:
     return 1
 
 
-def drained(task: RunDrain, watch: ReadWatch) -> MapOutput:
+def drained(task: RunDrain, watch: ReadWatch, access: Access) -> MapOutput:
     """Make the copy; the map output as it lies on scratch. ``watch`` is told of all that is read.
 
     Raises SourceUnreadable for the map output, OutputError for scratch.
     """
-    scratch = open_volume(task.scratch)
+    scratch = access.volume(task.scratch)
     files: list[PublishedFile] = []
     with BufferPool() as pool:
         for number, published in enumerate(task.output.files):
             original = published.lease
             copy = SharedFile(
-                task.scratch.volume, f"shared-{task.serial:05d}-{number:05d}", 0, original.shared_file.size
+                task.scratch.volume, f"{task.copy_prefix}{number:05d}", 0, original.shared_file.size
             )
             lease = Lease(copy, original.generation, task.output.attempt)
             with ExitStack() as stack:
                 with watch.over(published), _source():
-                    source = _volume_of(task, published).open_for_read(original.shared_file)
+                    source = _volume_of(task, published, access).open_for_read(original.shared_file)
                     stack.callback(os.close, source)
                 with _scratch(task):
                     target = scratch.open_for_write(copy)
@@ -107,11 +108,11 @@ def _copy(
         return writer.finish()
 
 
-def _volume_of(task: RunDrain, published: PublishedFile) -> Volume:
+def _volume_of(task: RunDrain, published: PublishedFile, access: Access) -> Volume:
     volume = published.lease.shared_file.volume
-    for access in task.volumes:
-        if access.volume == volume:
-            return open_volume(access)
+    for known in task.volumes:
+        if known.volume == volume:
+            return access.volume(known)
     raise VolumeError(f"volume {volume} cannot be reached from here")
 
 

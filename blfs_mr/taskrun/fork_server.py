@@ -27,7 +27,7 @@ READ_SIZE = 1 << 16
 """Bytes asked for at once; requests to fork are small."""
 
 MAX_DESCRIPTORS = 16
-"""Descriptors taken from one read. A request carries one or two, and few come at once."""
+"""Descriptors taken from one read. A request carries four at most, and few come at once."""
 
 
 class ForkServer(ABC):

@@ -15,6 +15,7 @@ from dataclasses import replace
 from blfs_mr.errors import JobFileError
 from blfs_mr.job import LoadedJob, load_job_source, place
 from blfs_mr.model import Failure, FailureKind, JobSpec
+from blfs_mr.taskrun.access import OpenerAccess, OwnAccess
 from blfs_mr.taskrun.attempt import run_attempt
 from blfs_mr.taskrun.fork_server import ForkServer
 from blfs_mr.wire.messages.base import Message
@@ -48,9 +49,9 @@ class Launcher(ForkServer):
                 self._fork(message)
 
     def _load(self, message: LoadJob) -> None:
-        with open(message.source_path, "rb") as file:
-            job_file = replace(message.spec.file, source=file.read())
         try:
+            with open(message.source_path, "rb") as file:
+                job_file = replace(message.spec.file, source=file.read())
             place(message.spec.side_files, os.path.dirname(message.source_path))
             loaded = load_job_source(job_file)
         except JobFileError as error:
@@ -58,7 +59,7 @@ class Launcher(ForkServer):
             self.send(JobLoadFailed(message.job, failure))
             return
         except OSError as error:
-            failure = Failure(FailureKind.STORAGE, f"the job's side files cannot be placed: {error}")
+            failure = Failure(FailureKind.STORAGE, f"the job's files cannot be placed: {error}")
             self.send(JobLoadFailed(message.job, failure))
             return
         self._job = (loaded, replace(message.spec, side_files=()))  # On disk now: tasks need no copy of them.
@@ -69,19 +70,21 @@ class Launcher(ForkServer):
     def _fork(self, message: ForkAttempt) -> None:
         assert self._job is not None, "the worker forks only after JobLoaded"
         loaded, spec = self._job
-        link = self.take_descriptor()
+        link, stdout, stderr = (self.take_descriptor() for _ in range(3))
+        opener = self.take_descriptor() if message.has_opener else None
 
         def run() -> int:
-            for path, target in ((message.stdout_path, 1), (message.stderr_path, 2)):
-                log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+            for log, target in ((stdout, 1), (stderr, 2)):
                 os.dup2(log, target)
                 os.close(log)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            access = OwnAccess() if opener is None else OpenerAccess(socket.socket(fileno=opener))
             try:
-                return run_attempt(socket.socket(fileno=link), loaded, spec, self._lock)
+                return run_attempt(socket.socket(fileno=link), loaded, spec, self._lock, access)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
 
         self.fork(message.name, run)
-        os.close(link)
+        for descriptor in (link, stdout, stderr, *(() if opener is None else (opener,))):
+            os.close(descriptor)

@@ -24,9 +24,10 @@ from blfs_mr.shuffle.compression import compressor
 from blfs_mr.shuffle.range_partition import RangePartitioner
 from blfs_mr.spill.format import MAX_PAYLOAD
 from blfs_mr.spill.writer import SharedFileWriter
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.deadline import watch_writes
 from blfs_mr.units import format_size
-from blfs_mr.volume.layout import Volume, open_volume
+from blfs_mr.volume.layout import Volume
 from blfs_mr.wire.messages.child import LeaseGranted, LeaseSharedFile, PublishMapOutput, RunMapTask
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ of every few records."""
 
 
 def run_map(
-    task: RunMapTask, loaded: LoadedJob, spec: JobSpec, link: BlockingLink, progress: Progress
+    task: RunMapTask,
+    loaded: LoadedJob,
+    spec: JobSpec,
+    link: BlockingLink,
+    progress: Progress,
+    access: Access,
 ) -> None:
     """Run one map attempt to its publication."""
     job = instantiate(loaded.job_class, spec.params)
@@ -60,7 +66,7 @@ def run_map(
         progress.doing, progress.culprit = "map", lambda: records.current
         pairs = chain.from_iterable(map(job.map, records))
     buffer = _buffer(job, loaded, spec)
-    output = MapOutputWriter(link, open_volume(task.own_volume), task, spec)
+    output = MapOutputWriter(link, access.volume(task.own_volume), task, spec)
     try:
         while buffer.fill(pairs):
             output.write_run(buffer.drain())

@@ -20,6 +20,7 @@ from blfs_mr.model import REDUCE_PEAK, ConsumedMapOutput, JobSpec
 from blfs_mr.shuffle import Combiner, GroupCursor, Order, Run
 from blfs_mr.shuffle.compression import compressor
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.deadline import watch_reads
 from blfs_mr.taskrun.runs import RunStore
 from blfs_mr.taskrun.segments import SegmentSource
@@ -53,7 +54,12 @@ segments merged to scratch."""
 
 
 def run_reduce(
-    task: RunReduceTask, loaded: LoadedJob, spec: JobSpec, link: BlockingLink, progress: Progress
+    task: RunReduceTask,
+    loaded: LoadedJob,
+    spec: JobSpec,
+    link: BlockingLink,
+    progress: Progress,
+    access: Access,
 ) -> None:
     """Run one reduce attempt to the commit of its output partition."""
     job = instantiate(loaded.job_class, spec.params)
@@ -69,7 +75,7 @@ def run_reduce(
         combiner=combiner,
         compress=compressor(spec.settings.compression),
     )
-    source = SegmentSource(task.attempt.task.index, store, read_size, watch_reads(task, link))
+    source = SegmentSource(task.attempt.task.index, store, read_size, watch_reads(task, link), access)
     try:
         consumed = take_all(task, link, source)
         source.close()
@@ -81,7 +87,7 @@ def run_reduce(
     progress.doing = "setup"
     job.setup()
     reduced = Reduced(job, progress, merged)
-    with open(task.output_path, "wb", buffering=0) as file:
+    with open(access.begin_output(task), "wb", buffering=0) as file:
         writer = open_writer(file, spec.settings.output_format)
         records_out = writer.write_all(reduced.records())
         progress.doing, progress.culprit = "cleanup", None
@@ -104,7 +110,7 @@ def run_reduce(
         **job.counters,
     }
     link.request(RequestCommit(task.attempt, consumed, counters), expect=CommitOutput)
-    os.rename(task.output_path, task.final_path)
+    access.commit_output(task)
     link.send(OutputCommitted(task.attempt, task.final_path, size))
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
@@ -19,12 +20,13 @@ from blfs_mr.model import MapOutput, PublishedFile, VolumeAccess, VolumeId
 from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
+from blfs_mr.taskrun.access import Access
 from blfs_mr.taskrun.ahead import ReadAhead
 from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.runs import HeldRun
 from blfs_mr.taskrun.scratch import ScratchRun
 from blfs_mr.values import dataclass
-from blfs_mr.volume.layout import Volume, open_volume
+from blfs_mr.volume.layout import Volume
 
 READERS = 8
 """Small segments read at the same time: hides a network disk's round trip (see ``blfs_mr.taskrun.ahead``)."""
@@ -106,21 +108,24 @@ class Store(Protocol):
 class SegmentSource:
     """Reads the segments of ``partition`` into ``store``. ``read_size`` bounds one read, in bytes.
 
-    ``watch`` is told of all that is read.
+    ``watch`` is told of all that is read, ``access`` leads to the volumes.
     """
 
-    def __init__(self, partition: int, store: Store, read_size: int, watch: ReadWatch) -> None:
+    def __init__(
+        self, partition: int, store: Store, read_size: int, watch: ReadWatch, access: Access
+    ) -> None:
         self.bytes_read = self.records = 0
         self._partition, self._store, self._watch = partition, store, watch
         self._small = min(store.capacity // SMALL_SHARE, LARGEST_SMALL)
-        self._access: dict[VolumeId, VolumeAccess] = {}
+        self._access, self._known = access, dict[VolumeId, VolumeAccess]()
+        self._opening = Lock()
         self._volumes: dict[VolumeId, Volume] = {}
         self._buffers = BufferPool(read_size)
         self._ahead = ReadAhead([self._fetcher() for _ in range(READERS)])
 
     def learn_volumes(self, volumes: Iterable[VolumeAccess]) -> None:
         """How to reach volumes that map outputs lie on."""
-        self._access.update((access.volume, access) for access in volumes)
+        self._known.update((access.volume, access) for access in volumes)
 
     def take(self, outputs: Sequence[MapOutput]) -> Iterator[Taken]:
         """Take this partition's segments of each of ``outputs``. Raises what merging in the store raises."""
@@ -251,15 +256,16 @@ class SegmentSource:
 
     def _open(self, published: PublishedFile) -> int:
         shared_file = published.lease.shared_file
-        with self._reading(published):
+        # An opener opens one file at a time. Whoever waits for it must not be taken for the one it hangs for.
+        with self._opening, self._reading(published):
             return self._volume(shared_file.volume).open_for_read(shared_file)
 
     def _volume(self, volume: VolumeId) -> Volume:
         if volume not in self._volumes:
-            access = self._access.get(volume)
+            access = self._known.get(volume)
             if access is None:
                 raise VolumeError(f"volume {volume} cannot be reached from this worker")
-            self._volumes[volume] = open_volume(access)
+            self._volumes[volume] = self._access.volume(access)
         return self._volumes[volume]
 
 

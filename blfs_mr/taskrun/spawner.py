@@ -1,18 +1,21 @@
 """The spawner: one clean process per worker that forks a launcher per job.
 
-    python -m blfs_mr.taskrun.spawner FD PARENT_PID
+    python -m blfs_mr.taskrun.spawner FD [PARENT_PID | UID GID]
 
 It has imported everything that task processes need and runs no user code, so a job's launcher costs a fork
-instead of an interpreter's start. ``FD`` is the inherited end of a stream socket pair to the worker.
+instead of an interpreter's start. ``FD`` is the inherited end of a stream socket to the worker. Without
+``PARENT_PID`` it is one for tasks of a user of their own: its own user, or the one that root has it become.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from blfs_mr import linux
@@ -24,6 +27,8 @@ from blfs_mr.wire.messages.child import WorkerToChild
 from blfs_mr.wire.messages.launcher import (
     ForkLauncher,
     ForkLooker,
+    ForkOpener,
+    ForkRemover,
     ForkSpawner,
     SpawnerToWorker,
     WorkerToLauncher,
@@ -40,7 +45,11 @@ class Spawner(ForkServer):
         super().__init__(sock, WorkerToSpawner, SpawnerToWorker)
 
     def handle(self, message: Message) -> None:
-        """Fork a launcher, a looker, or another spawner."""
+        """Fork a launcher, or something else that is the worker's."""
+        if isinstance(message, ForkRemover):
+            folder = message.folder
+            self.fork(message.name, lambda: remove_contents(folder))
+            return
         link = self.take_descriptor()
 
         def launch() -> NoReturn:
@@ -57,9 +66,19 @@ class Spawner(ForkServer):
 
             return run_look(socket.socket(fileno=link))
 
+        def open_files() -> int:
+            # Imported here for the same reason: most clusters need none.
+            from blfs_mr.taskrun.opener import Opener
+
+            return Opener(socket.socket(fileno=link), socket.socket(fileno=second), group).serve()
+
         match message:
             case ForkLooker():
                 self.fork(message.name, look)
+            case ForkOpener():
+                second, group = self.take_descriptor(), message.group
+                self.fork(message.name, open_files)
+                os.close(second)
             case ForkLauncher():
                 # The launcher and its children hold the volume's lock for as long as they live.
                 lock = self.take_descriptor()
@@ -70,9 +89,45 @@ class Spawner(ForkServer):
         os.close(link)
 
 
-def spawn(sock: socket.socket, parent: int) -> NoReturn:
+def confine(user: Sequence[int]) -> None:
+    """Keep this process and all that it will fork from what they could be given, and from each other.
+
+    ``user`` are the numbers of user and group to become, which only root can; none to stay what it is.
+    """
+    if user:
+        uid, gid = user
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        # With this go all capabilities (capabilities(7), effect of user ID changes).
+        os.setresuid(uid, uid, uid)
+    linux.forbid_new_privileges()
+    linux.forbid_inspection()
+    # What a task makes, its group may delete: the worker is in it.
+    os.umask(0o007)
+
+
+def remove_contents(folder: str) -> int:
+    """Delete what is in ``folder``, also where a task has closed folders of its own; the exit code."""
+    import shutil  # Few spawners ever come by here.
+
+    for path, folders, _ in os.walk(folder):
+        for inner in (os.path.join(path, name) for name in folders):
+            if not os.path.islink(inner):
+                with contextlib.suppress(OSError):  # It is another user's.
+                    os.chmod(inner, 0o770)
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+    return 0
+
+
+def spawn(sock: socket.socket, parent: int | None) -> NoReturn:
     """Be a spawner, until the worker at the other end of ``sock``, or the process ``parent``, ends."""
-    die_with_parent(parent)
+    if parent is not None:
+        die_with_parent(parent)
     linux.set_child_subreaper()
     # A terminal's Ctrl-C is for the submitter; the worker says when it is over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -87,4 +142,7 @@ def spawn(sock: socket.socket, parent: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    spawn(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    link, *numbers = map(int, sys.argv[1:])
+    if len(numbers) != 1:
+        confine(numbers)
+    spawn(socket.socket(fileno=link), numbers[0] if len(numbers) == 1 else None)

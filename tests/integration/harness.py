@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -128,6 +129,7 @@ class Stage:
 
     folder: Path
     mark: str = field(default_factory=lambda: os.urandom(8).hex())
+    python: str = sys.executable
     _started: int = 0
 
     def __post_init__(self) -> None:
@@ -142,6 +144,9 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Nothing that this machine's user has configured counts."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BLFS_")}
+        if self.python != sys.executable:
+            # Another Python of this version: what these tests' own has installed will do for it.
+            kept["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *site.getsitepackages()])
         return kept | {MARK: self.mark, "TMPDIR": str(self.temporary), "HOME": str(self.folder)}
 
     def start(self, *arguments: object, prefix: Sequence[str] = ()) -> Submitter:
@@ -151,7 +156,7 @@ class Stage:
         stderr = self.folder / f"submit-{self._started}.stderr"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "blfs_mr.submit", *map(str, arguments)],
+                [*prefix, self.python, "-m", "blfs_mr.submit", *map(str, arguments)],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -265,28 +270,20 @@ class Daemons:
 
     def wait_for_workers(self, count: int) -> None:
         """Until exactly so many are registered."""
-        wait_for(lambda: len(self.workers()) == count, f"{count} workers are registered")
+        try:
+            wait_for(lambda: len(self.workers()) == count, f"{count} workers are registered")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; they said:\n{self.log.read_text()}") from None
 
     def wait_until_idle(self) -> None:
         """No attempt runs, and no process of one."""
         wait_for(lambda: not any(self.workers().values()), "no attempt runs")
         wait_for(lambda: not self.task_processes(), "no task process is left")
 
-    def launchers(self) -> list[int]:
-        """The launchers of all workers, spare ones too."""
-        return [
-            pid
-            for pid, command in self.stage.processes().items()
-            if "taskrun.launcher" in command and "taskrun.launcher" not in _command_of_parent(pid)
-        ]
-
     def task_processes(self) -> list[int]:
         """The task processes, which launchers have forked, and what user code has started from them."""
-        return [
-            pid
-            for pid, command in self.stage.processes().items()
-            if "taskrun.launcher" in command and "taskrun.launcher" in _command_of_parent(pid)
-        ]
+        living = self.stage.processes()
+        return [pid for pid in living if _fork_servers_above(pid, living) >= 2]
 
     def kill(self, name: str) -> None:
         """``kill -9`` of a daemon."""
@@ -313,7 +310,7 @@ class Daemons:
     def _start(self, name: str, module: str, *options: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *options],
+                [self.stage.python, "-m", module, *options],
                 cwd=self.stage.folder,
                 env=self.stage.environment,
                 stdin=subprocess.DEVNULL,
@@ -380,12 +377,13 @@ class HeldJob:
         return ended.stderr
 
 
-def _command_of_parent(pid: int) -> str:
-    try:
-        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        return Path(f"/proc/{parent}/cmdline").read_bytes().decode()
-    except OSError:
-        return ""
+def _fork_servers_above(pid: int, living: Mapping[int, str]) -> int:
+    """How many spawners and launchers, which are forked from those, a process descends from."""
+    found = 0
+    with contextlib.suppress(OSError):
+        while (pid := int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])) in living:
+            found += "taskrun.spawner" in living[pid]
+    return found
 
 
 @contextlib.contextmanager

@@ -65,6 +65,11 @@ class RunDrain(Message):
     total_partitions: int
     scratch: VolumeAccess
 
+    @property
+    def copy_prefix(self) -> str:
+        """How the names of the files begin that this drain makes on scratch."""
+        return f"shared-{self.serial:05d}-"
+
 
 @dataclass(frozen=True, slots=True)
 class Drained(Message):

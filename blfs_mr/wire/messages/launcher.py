@@ -32,11 +32,14 @@ class JobLoadFailed(Message):
 
 @dataclass(frozen=True, slots=True)
 class ForkAttempt(Message):
-    """Fork a child called ``name``; its end of the link travels beside this message as a descriptor."""
+    """Fork a child called ``name``.
+
+    Three descriptors travel beside this message: its end of the link, and the files for its stdout and
+    stderr. Where it ``has_opener`` there is a fourth, the socket to that.
+    """
 
     name: str
-    stdout_path: str
-    stderr_path: str
+    has_opener: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,26 @@ class ForkLooker(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ForkOpener(Message):
+    """Fork an opener, called ``name``.
+
+    Two descriptors travel beside this message: its end of the link to the worker, and of the socket to the
+    attempt. What the attempt is to write to is opened to the group of number ``group``.
+    """
+
+    name: str
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRemover(Message):
+    """Fork a child called ``name`` that deletes what is in ``folder``, as far as this user may."""
+
+    name: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChildForked(Message):
     """A child runs. ``child`` is the job of a launcher, the attempt's short name of a task process."""
 
@@ -88,7 +111,7 @@ class KillChild(Message):
     child: str
 
 
-WorkerToSpawner = ForkLauncher | ForkSpawner | ForkLooker | KillChild
+WorkerToSpawner = ForkLauncher | ForkSpawner | ForkLooker | ForkOpener | ForkRemover | KillChild
 SpawnerToWorker = ChildForked | ChildExited
 WorkerToLauncher = LoadJob | ForkAttempt | KillChild
 LauncherToWorker = JobLoaded | JobLoadFailed | ChildForked | ChildExited

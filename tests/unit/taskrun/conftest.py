@@ -28,6 +28,7 @@ from blfs_mr.model import (
     TaskKind,
     WorkerName,
 )
+from blfs_mr.taskrun.access import OwnAccess
 from blfs_mr.taskrun.attempt import Progress
 from blfs_mr.taskrun.mapper import run_map
 from blfs_mr.taskrun.reducer import run_reduce
@@ -138,7 +139,7 @@ class Worker:
         split = InputSplit(str(path), 0, path.stat().st_size)
         task = RunMapTask(attempt_of(TaskKind.MAP, index, number), split, self.volume.access, UNHURRIED)
         progress = Progress()
-        run_map(task, loaded, spec, self.link, progress)
+        run_map(task, loaded, spec, self.link, progress, OwnAccess())
         return progress
 
     def reduce(self, spec: JobSpec, loaded: LoadedJob, partition: int = 0) -> str:
@@ -154,7 +155,7 @@ class Worker:
             f"{final}.attempt",
             str(final),
         )
-        run_reduce(task, loaded, spec, self.link, Progress())
+        run_reduce(task, loaded, spec, self.link, Progress(), OwnAccess())
         assert not list(scratch.iterdir()), "scratch is left behind"
         return final.read_text()
 

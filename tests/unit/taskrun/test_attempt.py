@@ -12,6 +12,7 @@ import pytest
 from blfs_mr.blocking_link import BlockingLink
 from blfs_mr.errors import LinkClosed
 from blfs_mr.model import FailureKind, InputSplit, TaskKind
+from blfs_mr.taskrun.access import OwnAccess
 from blfs_mr.taskrun.attempt import run_attempt
 from blfs_mr.wire.messages.base import Message, TaskFailed
 from blfs_mr.wire.messages.child import ChildToWorker, RunMapTask, WorkerToChild
@@ -34,7 +35,7 @@ def _run(worker: Worker, tmp_path: Path, body: str, **settings: Any) -> Message 
     if pid == 0:
         try:
             ours.close()
-            os._exit(run_attempt(theirs, loaded, spec, os.open(os.devnull, os.O_RDONLY)))
+            os._exit(run_attempt(theirs, loaded, spec, os.open(os.devnull, os.O_RDONLY), OwnAccess()))
         finally:
             os._exit(70)
     theirs.close()

@@ -16,6 +16,7 @@ from blfs_mr.shuffle import decode_batch
 from blfs_mr.spill import writer as spill_writer
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
+from blfs_mr.taskrun.access import OwnAccess
 from blfs_mr.taskrun.drainer import run_drain
 from blfs_mr.volume.layout import open_volume
 from blfs_mr.wire.messages.child import CannotDrain, Drained, RunDrain
@@ -42,7 +43,7 @@ class Told:
 
 def drain(task: RunDrain) -> MapOutput | Failure:
     told = Told()
-    code = run_drain(task, cast(BlockingLink, told))
+    code = run_drain(task, cast(BlockingLink, told), OwnAccess())
     (message,) = told.messages
     assert code == (0 if isinstance(message, Drained) else 1)
     return message.output if isinstance(message, Drained) else cast(CannotDrain, message).failure

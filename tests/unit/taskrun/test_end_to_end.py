@@ -24,6 +24,7 @@ from blfs_mr.shuffle.compression import COMPRESSIONS, check_available
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun import mapper, reducer
+from blfs_mr.taskrun.access import OwnAccess
 from blfs_mr.taskrun.attempt import Progress
 from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.drainer import drained
@@ -144,6 +145,7 @@ def drain_all(
         drained(
             RunDrain(serial, output, tuple(accesses), UNHURRIED, (partition,), reduces, scratch),
             ReadWatch(UNHURRIED, lambda published: None),
+            OwnAccess(),
         )
         for serial, output in enumerate(outputs)
     ]
@@ -156,7 +158,7 @@ def reduce(reader: Reader, spec: Any, loaded: Any, partition: int, maps: int) ->
     attempt = attempt_of(TaskKind.REDUCE, partition)
     run_reduce(
         RunReduceTask(attempt, maps, UNHURRIED, str(scratch), f"{final}.attempt", str(final)),
-        loaded, spec, reader.link, Progress(),
+        loaded, spec, reader.link, Progress(), OwnAccess(),
     )  # fmt: skip
     pairs = [line.split("\t") for line in final.read_text().splitlines()]
     reduced = {eval(key, {"inf": float("inf")}): values for key, values in pairs}

@@ -12,7 +12,7 @@ from blfs_mr.shuffle import decode_batch
 from blfs_mr.shuffle.range_partition import encode_boundaries
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
-from blfs_mr.taskrun import mapper
+from blfs_mr.taskrun import access, mapper
 from blfs_mr.taskrun.attempt import Progress
 from tests.unit.taskrun.conftest import MIB, Worker, load, spec_of
 
@@ -76,7 +76,7 @@ def test_files_are_flushed_before_they_are_published(worker: Worker, monkeypatch
 
     monkeypatch.setattr(os, "fsync", lambda descriptor: happened.append("fsync"))
     monkeypatch.setattr(type(worker.volume), "flush_device", lambda volume: happened.append("flush device"))
-    monkeypatch.setattr(mapper, "open_volume", lambda access: worker.volume)
+    monkeypatch.setattr(access, "open_volume", lambda access: worker.volume)
     monkeypatch.setattr(Worker, "request", request)
     loaded = load(WORDS)
     worker.map(spec_of(loaded), loaded, "a\n")
@@ -173,7 +173,7 @@ def test_the_device_is_left_alone_without_output(worker: Worker, monkeypatch: py
     monkeypatch.setattr(
         type(worker.volume), "flush_device", lambda volume: pytest.fail("nothing was written")
     )
-    monkeypatch.setattr(mapper, "open_volume", lambda access: worker.volume)
+    monkeypatch.setattr(access, "open_volume", lambda access: worker.volume)
     loaded = load(WORDS)
     worker.map(spec_of(loaded), loaded, "")
 

@@ -17,7 +17,7 @@ from blfs_mr.model import PublishedFile
 from blfs_mr.shuffle import decode_batch
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
-from blfs_mr.taskrun import mapper
+from blfs_mr.taskrun import access
 from blfs_mr.taskrun.mapper import MapOutputWriter
 from blfs_mr.wire.messages.base import Message
 from blfs_mr.wire.messages.child import PublishMapOutput
@@ -44,7 +44,7 @@ class ForgetfulVolume:
         self._disk_cache: dict[Path, bytes] = {}
         self._fsync = os.fsync
         monkeypatch.setattr(os, "fsync", self.fsync)
-        monkeypatch.setattr(mapper, "open_volume", lambda access: worker.volume)
+        monkeypatch.setattr(access, "open_volume", lambda access: worker.volume)
         monkeypatch.setattr(type(worker.volume), "flush_device", lambda volume: self.flush_device())
 
     def fsync(self, descriptor: int) -> None:

@@ -13,7 +13,7 @@ from blfs_mr.model import AttemptId, IncarnationId, JobId, TaskId, TaskKind
 from blfs_mr.wire.codec import Envelope, codec_for
 from blfs_mr.wire.frames import HANDSHAKE_MAX_FRAME, MAX_FRAME, encode_frame
 from blfs_mr.wire.handshake import PROTOCOL_VERSION, ClientHandshake, ServerHandshake
-from blfs_mr.wire.messages import base, child, client, handshake, launcher, worker
+from blfs_mr.wire.messages import base, child, client, handshake, launcher, opener, worker
 from blfs_mr.wire.messages.base import Message, Refused
 from blfs_mr.wire.messages.child import LeaseSharedFile
 from blfs_mr.wire.messages.handshake import HandshakeFailed, HandshakeMessage
@@ -23,7 +23,7 @@ from blfs_mr.wire.roles import Role
 messages = types.SimpleNamespace(
     **{
         name: value
-        for module in (base, handshake, worker, client, child, launcher)
+        for module in (base, handshake, worker, client, child, launcher, opener)
         for name, value in vars(module).items()
     }
 )
@@ -43,6 +43,8 @@ DIRECTIONS = (
     "WorkerToLauncher",
     "SpawnerToWorker",
     "WorkerToSpawner",
+    "ChildToOpener",
+    "OpenerToChild",
 )
 
 ATTEMPT = AttemptId(TaskId(JobId("00112233445566ff"), TaskKind.MAP, 3), 1)
