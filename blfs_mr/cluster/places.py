@@ -26,6 +26,7 @@ MANAGED_FILE = f"{CONFIG_FOLDER}/managed.json"
 """What was made here outside of our own folders, so that it can be taken away again."""
 
 HOME = "/var/lib/blfs-mr"
+SCRATCH = f"{HOME}/scratch"
 VOLUMES = f"{HOME}/volumes"
 FORMATTING_FILE = f"{HOME}/formatting"
 """Names the device that is being formatted: what a format that was cut short left there is ours."""
@@ -50,6 +51,8 @@ MASTER_UNIT = "blfs-mr-master.service"
 WORKER_UNIT = "blfs-mr-worker.service"
 VOLUMES_UNIT = "blfs-mr-volumes.service"
 TARGET_UNIT = "blfs-mr.target"
+TASK_UNITS = "blfs-mr-tasks@*.service"
+"""Whatever runs tasks: the worker has one started for itself, which ends when the worker does."""
 
 
 def mount_point(worker: str) -> str:

@@ -19,6 +19,7 @@ from blfs_mr.cluster.places import (
     MASTER_CONFIG_FILE,
     NODE_FILE,
     SECRET_FILE,
+    TASK_USER,
     TLS_FOLDERS,
     mount_point,
 )
@@ -214,7 +215,8 @@ def host_config(config: Config, own: OwnVolume | None, peers: Sequence[PeerVolum
         mode="json", exclude_unset=True, include={"master", "worker", "job", "logging"}
     )
     master = stated.get("master", {}) | {"host": config.cluster.master_section.address}
-    worker = {key: value for key, value in stated.get("worker", {}).items() if key not in _OWN_WORKER_KEYS}
+    worker: dict[str, Any] = {"task_user": TASK_USER}
+    worker |= {key: value for key, value in stated.get("worker", {}).items() if key not in _OWN_WORKER_KEYS}
     if own is not None:
         worker |= {"layout": own.layout, "device": own.device}
         if own.mount:

@@ -112,7 +112,7 @@ class Container(Host):
             "etc/machine-id": f"{os.urandom(16).hex()}\n",
             "etc/systemd/network/10-host.network": network,
         }
-        for daemon in ("master", "worker"):
+        for daemon in ("master", "worker", "tasks@"):
             files[f"etc/systemd/system/blfs-mr-{daemon}.service.d/container.conf"] = _DROP_IN
         for path, text in files.items():
             (self._root / path).parent.mkdir(parents=True, exist_ok=True)

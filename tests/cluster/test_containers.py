@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,30 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+def check_tasks(host: Container) -> None:
+    """Tasks run as a user of their own, within their slice, and can open nothing of the daemons'."""
+    pids = host.run("pgrep -u blfs-mr-task").split()
+    assert len(pids) >= 3, "a spawner, a launcher and a task"
+    for pid in pids:
+        assert "/blfs-mr-tasks.slice/" in host.run(f"cat /proc/{pid}/cgroup")
+        status = dict(line.split(":", 1) for line in host.run(f"cat /proc/{pid}/status").splitlines())
+        assert status["Groups"].split() in ([], status["Gid"].split()[:1])
+        assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert status["NoNewPrivs"].strip() == "1"
+    for path in (
+        "/etc/blfs-mr/secret",
+        "/etc/blfs-mr/worker-tls/certificate.key",
+        f"/dev/volume-{host.name}",
+    ):
+        assert host.try_to(f"test -e {path}").returncode == 0
+        assert host.try_to(f"runuser -u blfs-mr-task -- head -c 1 {path}").returncode != 0
+    assert host.try_to("runuser -u blfs-mr-task -- ls /var/lib/blfs-mr/scratch").returncode != 0
+
+
+def runs_no_task(host: Container) -> bool:
+    return host.try_to("pgrep -u blfs-mr-task").returncode == 1
+
+
 def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_again(cluster: Cluster) -> None:
     controls, (first, second, third) = cluster.controls, cluster.hosts
     controls.cluster("init")
@@ -117,6 +142,7 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
 
     job = jobs.start("through", everywhere=True)
     jobs.wait_for_reduces(job, third)
+    check_tasks(third)
     third.cut_power()
     for host in (first, second):
         host.run(f"touch {GATE}")
@@ -145,6 +171,8 @@ def test_bare_hosts_become_a_cluster_that_outlives_one_of_them_and_bare_hosts_ag
     controls.command("output", "--config", config, "rm", listed)
 
     controls.cluster("stop")
+    for host in cluster.hosts:
+        wait_until(partial(runs_no_task, host), "no process of the tasks' user is left")
     controls.cluster("teardown", "--yes", "containers")
     for host in cluster.hosts:
         assert host.run("ls -d /etc/blfs-mr /var/lib/blfs-mr /opt/blfs-mr* 2>/dev/null || true") == ""

@@ -108,6 +108,8 @@ def test_user_code_can_open_neither_secret_nor_volume_nor_what_is_of_other_jobs(
     private = [daemons.home / "secret", *open_folder.glob("scratch/*/tasks")]
     private += [path for volume in daemons.home.glob("volumes/*") for path in (volume, *volume.iterdir())]
     private += [path for place in open_folder.glob("scratch/*/jobs") for path in (place, *place.rglob("*"))]
+    # A process of another job: of the same user, and closed to others all the same.
+    private += [Path(f"/proc/{pid}/{name}") for pid in job.pids() for name in ("environ", "maps", "cwd")]
     assert len(private) > 8
     (open_folder / "input").write_text("line\n")
     prying = write_job(open_folder, PRYING, "prying.py")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from blfs_mr.cluster.places import DAEMON_USER, SCRATCH, TASK_UNITS, TASK_USER
+from daemons.processes import TASKS_SOCKET
+
 UNITS = Path(__file__).parents[2] / "systemd"
 OK = 5.0
 """Exposure below is what systemd-analyze(1) calls OK or better."""
@@ -67,3 +70,16 @@ def test_daemons_are_watched() -> None:
         text = (UNITS / f"blfs-mr-{daemon}.service").read_text("utf-8")
         assert "Type=notify" in text
         assert "WatchdogSec=" in text
+
+
+def test_tasks_are_given_to_the_worker_alone_and_can_reach_what_it_gives_them() -> None:
+    socket = (UNITS / "blfs-mr-tasks.socket").read_text("utf-8")
+    assert f"ListenStream={TASKS_SOCKET}\nSocketUser={DAEMON_USER}\n" in socket
+    assert "SocketMode=0600" in socket
+    assert "PartOf=blfs-mr.target" in socket
+    assert "blfs-mr-tasks.socket" in (UNITS / "blfs-mr-worker.service").read_text("utf-8")
+    tasks = (UNITS / "blfs-mr-tasks@.service").read_text("utf-8")
+    assert f"User={TASK_USER}\nGroup={TASK_USER}\nSlice=blfs-mr-tasks.slice\n" in tasks
+    assert f"ReadWritePaths=/tmp /var/tmp {SCRATCH}\n" in tasks
+    assert "SupplementaryGroups" not in tasks
+    assert TASK_UNITS == "blfs-mr-tasks@*.service"

@@ -8,7 +8,7 @@ from blfs_mr.cluster.host.base import MODULES_FILE, units_of
 from blfs_mr.cluster.host.steps import Step, command
 from blfs_mr.cluster.host.system import System
 from blfs_mr.cluster.host.volumes import present_superblock
-from blfs_mr.cluster.places import CONFIG_FOLDER, DAEMON_USER, HOME, TASK_USER, VOLUME_GROUP
+from blfs_mr.cluster.places import CONFIG_FOLDER, DAEMON_USER, HOME, TASK_UNITS, TASK_USER, VOLUME_GROUP
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.errors import VolumeError
 
@@ -29,6 +29,8 @@ def stopped_step(plan: HostPlan) -> Step:
             enabled = system.run(["systemctl", "is-enabled", *present]).output.split()
             changed = "active" in active or "enabled" in enabled
             command(system, ["systemctl", "disable", "--now", *present])
+            # Nobody's account goes while a process of theirs is there.
+            command(system, ["systemctl", "stop", TASK_UNITS])
         mounts = [peer.mount for peer in plan.peers if peer.mount]
         if plan.own is not None and plan.own.mount:
             mounts.append(plan.own.mount)

@@ -70,6 +70,7 @@ def test_a_host_gets_what_the_operator_says_of_daemons(config: Config, tmp_path:
     assert host.master.port == 9000
     assert host.master.worker_timeout == 10
     assert host.worker.slots == 3
+    assert host.worker.task_user == "blfs-mr-task"
     assert host.worker.layout == "raw"
     assert host.worker.device == "/dev/own"
     assert host.logging.level == "DEBUG"
