@@ -127,6 +127,10 @@ def put(
         )
     pieces, boundary = _cut(sources, format_name, most, len(chosen))
 
+    async def alone(master: SshHost, places: InputPlaces) -> None:
+        async with inputs.locked(master, places, name):
+            await act(master, places)
+
     async def act(master: SshHost, places: InputPlaces) -> None:
         known = await inputs.read_summaries(master, places)
         replaced = known.get(name)
@@ -154,11 +158,11 @@ def put(
                     replaced=replaced,
                     progress=bar.update,
                 )
-        click.echo(f"{_told(manifest.summary)}; {replicas} replicas")
+        click.echo(f"{_told(manifest.summary)}; replicas: {replicas}")
         if replaced is not None:
             await _forget(session, config, places, replaced, keep=manifest.summary.folder)
 
-    _with_master(session, config, act)
+    _with_master(session, config, alone)
 
 
 @input_family.command("list")
@@ -213,7 +217,11 @@ def rm(session: Session, name: str) -> None:
         await _forget(session, config, places, going.summary)
         await inputs.remove_manifest(master, places, name)
 
-    _with_master(session, config, act)
+    async def alone(master: SshHost, places: InputPlaces) -> None:
+        async with inputs.locked(master, places, name):
+            await act(master, places)
+
+    _with_master(session, config, alone)
 
 
 OnMaster = Callable[[SshHost, InputPlaces], Awaitable[None]]
@@ -274,6 +282,8 @@ def _cut(sources: Sequence[str], format_name: str, most: int | None, workers: in
     """The pieces of all ``sources``, and where they were cut; that is empty where all files are whole."""
     format = input_format(format_name)
     files = expand_inputs(sources)
+    if most == 0:
+        raise UsageError("--split-size 0: a piece has at least a byte")
     size = most or default_split_size(sum(file.size for file in files), workers)
     cut = [cut_file(file, size, format) for file in files]
     pieces = [piece for of_file in cut for piece in of_file]

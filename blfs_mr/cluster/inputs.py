@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from blfs_mr.cluster.places import HOME
 from blfs_mr.cluster.ssh import SshHost
@@ -71,10 +72,29 @@ async def read_summaries(master: SshHost, places: InputPlaces) -> dict[str, Summ
     """The inputs that there are, by name, those that are being removed among them."""
     said = await master.check(
         f"cd {shlex.quote(places.manifests)} 2>/dev/null || exit 0\n"
-        f'for file in *{SUFFIX}; do [ ! -f "$file" ] || head -qn 1 "$file"; done'
+        f'for file in *{SUFFIX}; do [ ! -f "$file" ] || {{ echo "$file"; head -qn 1 "$file"; }}; done'
     )
-    found = [parse_summary(line, f"a manifest in {places.manifests}") for line in said.splitlines()]
+    lines = said.splitlines()
+    where = f"{master.address.name}:{places.manifests}"
+    found = [
+        parse_summary(line, f"{where}/{file}") for file, line in zip(lines[::2], lines[1::2], strict=False)
+    ]
     return {summary.name: summary for summary in found}
+
+
+@asynccontextmanager
+async def locked(master: SshHost, places: InputPlaces, name: str) -> AsyncIterator[None]:
+    """Nobody else puts or removes the input ``name`` meanwhile. Raises InputError where somebody does now.
+
+    The lock goes with the connection, however that ends.
+    """
+    file = shlex.quote(f"{places.manifests}/.{name}.lock")
+    command = f"mkdir -p {shlex.quote(places.manifests)} && exec flock -n {file} cat"
+    async with master.conversation(command) as holding:
+        await holding.send(b"locked\n")
+        if not await holding.receive():
+            raise InputError(f"the input {name} is being put or removed by somebody else: try again later")
+        yield
 
 
 async def read_manifest(master: SshHost, places: InputPlaces, name: str) -> Manifest | None:

@@ -101,7 +101,7 @@ def parse_summary(line: str, source: str) -> Summary:
             return Summary(**{key: told[key] for key in _KEYS})
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise InputError(f"{source} is no manifest that this version reads: put the input again, with --force")
+    raise InputError(f"{source} is no manifest that this version reads: remove it, and put its input again")
 
 
 def parse_manifest(text: str, source: str) -> Manifest:

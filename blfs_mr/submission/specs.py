@@ -47,8 +47,11 @@ def readable_here(splits: Iterable[InputSplit], description: ClusterDescription)
     folders = {worker.name: worker.input_folder for worker in description.workers if worker.host == here}
     found = []
     for split in splits:
-        paths = [os.path.join(folders[holder], split.path) for holder in split.holders if holder in folders]
-        path = next((path for path in paths or [split.path] if os.access(path, os.R_OK)), None)
+        near = [holder for holder in split.holders if holder in folders]
+        paths = [os.path.join(folders[holder], split.path) for holder in near]
+        if not split.holders:
+            paths.append(split.path)
+        path = next((path for path in paths if os.access(path, os.R_OK)), None)
         if path is not None:
             found.append(replace(split, path=path))
     return tuple(found)

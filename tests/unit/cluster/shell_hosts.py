@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
 
 from tests.unit.cluster.ssh_hosts import KeyServer, made_key, written_key
+
+_CHUNK = 1 << 16
 
 
 @dataclass
@@ -74,10 +76,16 @@ async def _started(name: str, client_key: asyncssh.SSHKey) -> ShellHost:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        output, error = await shell.communicate(await process.stdin.read())
-        process.stdout.write(output)
-        process.stderr.write(error)
-        process.exit(shell.returncode or 0)
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        assert shell.stderr is not None
+        # Bytes are passed on as they come: some commands are talked to.
+        feeding = asyncio.create_task(_feed(process.stdin, shell.stdin))
+        await asyncio.gather(_pass_on(shell.stdout, process.stdout), _pass_on(shell.stderr, process.stderr))
+        code = await shell.wait()
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        process.exit(code)
 
     server = await asyncssh.create_server(
         lambda: KeyServer(client_key.public_data),
@@ -91,3 +99,21 @@ async def _started(name: str, client_key: asyncssh.SSHKey) -> ShellHost:
     )
     host = ShellHost(name, server.sockets[0].getsockname()[1], key.get_fingerprint(), server)
     return host
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter) -> None:
+    try:
+        # OSError: the command has ended, and takes no more.
+        with suppress(OSError):
+            while chunk := await source.read(_CHUNK):
+                target.write(chunk)
+                await target.drain()
+    finally:
+        target.close()
+
+
+async def _pass_on(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
+    while chunk := await source.read(_CHUNK):
+        # A client that has left hears nothing more.
+        with suppress(OSError):
+            target.write(chunk)

@@ -61,7 +61,8 @@ class Cluster:
     def is_bare(self) -> bool:
         """Nothing of any input is anywhere."""
         manifests = self.folder / "manifests"
-        return not any(self.there().values()) and not (manifests.exists() and any(manifests.iterdir()))
+        left = [path for path in manifests.glob("*") if not path.name.endswith(".lock")]
+        return not any(self.there().values()) and not left
 
     def pieces(self, name: str) -> list[bytes]:
         """The pieces in their order, each the same on all its holders and as the manifest says."""
@@ -167,6 +168,32 @@ async def test_what_a_killed_put_has_left_counts_for_nothing_and_goes_with_the_n
     assert other.exists()
 
 
+async def test_two_do_not_put_one_input_at_a_time(cluster: Cluster) -> None:
+    manifests = cluster.folder / "manifests"
+    manifests.mkdir()
+    other = await asyncio.create_subprocess_exec(
+        "flock", str(manifests / ".words.lock"), "sh", "-c", "echo held; cat",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert other.stdin is not None
+    assert other.stdout is not None
+    await other.stdout.readline()
+    for arguments in (["put", cluster.text, "words"], ["rm", "words"]):
+        with pytest.raises(InputError, match="words is being put or removed by somebody else"):
+            await cluster.run(*arguments)
+    assert await cluster.run("put", cluster.text, "others")
+    other.stdin.close()
+    await other.wait()
+    await cluster.run("put", cluster.text, "words")
+
+
+async def test_a_file_that_is_no_manifest_is_named(cluster: Cluster) -> None:
+    await cluster.run("put", cluster.text, "words")
+    (cluster.folder / "manifests" / "strange.manifest").write_text("strange\n")
+    with pytest.raises(InputError, match=r"w0:.*/manifests/strange.manifest is no manifest"):
+        await cluster.run("list")
+
+
 async def test_bytes_that_are_not_as_they_were_sent_are_found(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +227,7 @@ async def test_a_disk_without_space_is_told_before_anything_is_sent(
         (["TEXT", "a/b"], "'a/b' cannot name an input"),
         (["TEXT", "words", "-w", "w7"], "no worker w7; it has w0, w1, w2"),
         (["TEXT", "words", "--replicas", "4"], "4 replicas need as many workers, and there are 3"),
+        (["TEXT", "words", "--split-size", "0"], "a piece has at least a byte"),
         (["TEXT", "words", "--format", "xml"], "no input format 'xml'"),
         (["TEXT", "words", "--format", "binary:7"], "does not consist of whole records of 7 bytes"),
     ],
