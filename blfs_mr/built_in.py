@@ -21,7 +21,7 @@ from blfs_mr.client_config import (
     default_scratch,
     user_home,
 )
-from blfs_mr.worker_folders import WorkerFolders, worker_folders
+from blfs_mr.worker_folders import ConfiguredPaths
 
 if TYPE_CHECKING:
     from blfs_mr.config import Config
@@ -103,7 +103,7 @@ class Logging(_Section):
 
 
 @dataclass(frozen=True)
-class BuiltIn(_Section):
+class BuiltIn(ConfiguredPaths, _Section):
     """A whole configuration."""
 
     home: Path
@@ -119,26 +119,6 @@ class BuiltIn(_Section):
     @property
     def tls_folder(self) -> None:
         return None
-
-    @property
-    def secret_path(self) -> Path:
-        return Path(self.secret_file.replace("{home}", str(self.home)))
-
-    @property
-    def manifests_folder(self) -> Path:
-        return Path(self.master.manifests.replace("{home}", str(self.home)))
-
-    def worker_folders(self, name: str) -> WorkerFolders:
-        worker = self.worker
-        return worker_folders(
-            self.home,
-            name,
-            volume=worker.volume,
-            device=worker.device,
-            scratch=worker.scratch,
-            output=worker.output,
-            input=worker.input,
-        )
 
 
 def built_in_config(environment: Mapping[str, str]) -> Config:

@@ -48,7 +48,7 @@ from blfs_mr.config_values import (
 )
 from blfs_mr.errors import ConfigError
 from blfs_mr.inventory import ClusterSection, inventory_mistakes
-from blfs_mr.worker_folders import WorkerFolders, worker_folders
+from blfs_mr.worker_folders import ConfiguredPaths
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -245,7 +245,7 @@ class LoggingSection(Section):
     )
 
 
-class Config(Section):
+class Config(ConfiguredPaths, Section):
     """A whole configuration. :func:`load_config` knows the defaults of ``home`` and ``embedded.scratch``."""
 
     home: AbsolutePath = Field(description='an absolute path, or one that begins with "~/"')
@@ -275,29 +275,6 @@ class Config(Section):
         """The folder of credentials for TLS, None without TLS."""
         folder = self.tls.folder
         return None if folder is None else Path(folder.replace("{home}", str(self.home)))
-
-    @property
-    def secret_path(self) -> Path:
-        """The file that holds the cluster's secret."""
-        return Path(self.secret_file.replace("{home}", str(self.home)))
-
-    @property
-    def manifests_folder(self) -> Path:
-        """Where the master finds the manifests of inputs that were put on workers."""
-        return Path(self.master.manifests.replace("{home}", str(self.home)))
-
-    def worker_folders(self, name: str) -> WorkerFolders:
-        """The folders of the worker ``name``. Raises ConfigError where that cannot be a worker's name."""
-        worker = self.worker
-        return worker_folders(
-            self.home,
-            name,
-            volume=worker.volume,
-            device=worker.device,
-            scratch=worker.scratch,
-            output=worker.output,
-            input=worker.input,
-        )
 
 
 # ---------------------------------------------------------------- loading
