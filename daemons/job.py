@@ -120,7 +120,7 @@ class JobOnWorker:
         try:
             if isinstance(attempt.first, RunReduceTask):
                 await self._folders.make_scratch(str(attempt.id))
-                await aiofiles.os.makedirs(Path(attempt.first.output_path).parent, exist_ok=True)
+                await self._folders.make_output(self._output)
             await attempt.run()
         except OSError as error:
             self.report(TaskFailed(attempt.id, Failure(FailureKind.STORAGE, f"{self.worker_name}: {error}")))

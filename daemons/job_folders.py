@@ -17,8 +17,8 @@ import aiofiles
 import aiofiles.os
 
 from blfs_mr.errors import BlfsMrError
-from blfs_mr.model import JobId
-from daemons.task_user import CLOSED, PASSABLE, READABLE, SHARED, TaskUser
+from blfs_mr.model import UNCOMMITTED, JobId
+from daemons.task_user import CLOSED, LISTED, PASSABLE, READABLE, SHARED, TaskUser
 
 if TYPE_CHECKING:
     from daemons.spawners import Spawners
@@ -29,10 +29,13 @@ JOBS, ROOMS = "jobs", "tasks"
 
 
 class JobFolders:
-    """The folders of one job below ``scratch``; ``user`` is that of its tasks, None for the worker's own."""
+    """The folders of one job below ``scratch``; ``user`` is that of its tasks, None for the worker's own.
 
-    def __init__(self, scratch: Path, job: JobId, user: TaskUser | None) -> None:
-        self._private, self._user = scratch / JOBS / job, user
+    Outputs that stay on this worker are below ``kept``.
+    """
+
+    def __init__(self, scratch: Path, kept: Path, job: JobId, user: TaskUser | None) -> None:
+        self._private, self._kept, self._user = scratch / JOBS / job, kept, user
         self._room = self._private if user is None else scratch / ROOMS / secrets.token_hex(16)
         self.logs, self.drained = self._private / "logs", self._private / "drained"
 
@@ -68,6 +71,18 @@ class JobFolders:
             await remove_as_tasks(spawners, self._room)
             await aio_rmtree(self._room, ignore_errors=True)
         await aio_rmtree(self._private, ignore_errors=True)
+
+    async def make_output(self, output: Path) -> None:
+        """Make the job's ``output`` folder, and the one for what is not committed yet. Raises OSError.
+
+        Tasks may read what stays on this worker: it may be the input of a later job.
+        """
+        await aiofiles.os.makedirs(output / UNCOMMITTED, exist_ok=True)
+        if self._user is not None and output.is_relative_to(self._kept):
+            self._kept.chmod(PASSABLE)
+            depth = len(output.relative_to(self._kept).parts)
+            for folder in (output, *output.parents)[:depth]:
+                self._user.give(folder, LISTED)
 
     async def _make(self, folder: Path) -> None:
         await aiofiles.os.makedirs(folder)

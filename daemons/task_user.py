@@ -16,9 +16,9 @@ import blfs_mr
 from blfs_mr.errors import ConfigError
 from blfs_mr.values import dataclass
 
-CLOSED, PASSABLE, SHARED, READABLE = 0o700, 0o711, 0o770, 0o640
+CLOSED, PASSABLE, SHARED, LISTED, READABLE = 0o700, 0o711, 0o770, 0o750, 0o640
 """Modes: of folders that are the worker's alone, that can be passed by who knows what is in them, that tasks
-write to as well; and of files that they read."""
+write to as well, that they may look into; and of files that they read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,7 @@ class Worker:
             self,
             self._new_launcher,
             self._spawners,
-            JobFolders(self._folders.scratch, message.job, self._spawners.user),
+            JobFolders(self._folders.scratch, self._folders.output, message.job, self._spawners.user),
             output,
             self._config.worker.log_limit,
             self._scratch_direct,

@@ -26,7 +26,7 @@ MANAGED_FILE = f"{CONFIG_FOLDER}/managed.json"
 """What was made here outside of our own folders, so that it can be taken away again."""
 
 HOME = "/var/lib/blfs-mr"
-SCRATCH = f"{HOME}/scratch"
+SCRATCH, OUTPUT = f"{HOME}/scratch", f"{HOME}/output"
 VOLUMES = f"{HOME}/volumes"
 FORMATTING_FILE = f"{HOME}/formatting"
 """Names the device that is being formatted: what a format that was cut short left there is ours."""

@@ -124,7 +124,8 @@ class Told:
 class Opener:
     """Serves the attempt at the other end of ``requests``, as the worker at that of ``orders`` allows it.
 
-    What it makes for the attempt to write to belongs to the group of number ``group`` until it is committed.
+    What it makes for the attempt belongs to the group of number ``group``, which may write to it until it is
+    committed.
     """
 
     def __init__(self, orders: socket.socket, requests: socket.socket, group: int) -> None:
@@ -215,8 +216,8 @@ class Opener:
     def _rename_output(self) -> None:
         task = self._told.reduce_task
         assert task is not None, "it is allowed"
-        os.fchown(self._output, -1, os.getegid())
-        os.fchmod(self._output, 0o666 & ~_umask())
+        # It may be the input of a later job, whose tasks read it by themselves.
+        os.fchmod(self._output, 0o644 & ~_umask() | 0o040)
         os.rename(task.output_path, task.final_path)
 
 

@@ -14,14 +14,18 @@ from pathlib import Path
 import pytest
 
 from blfs_mr.errors import ConfigError
-from daemons.task_user import find_task_user
+from blfs_mr.model import JobId
+from daemons.job_folders import JobFolders
+from daemons.task_user import TaskUser, find_task_user
 from tests.integration.another_user import TASK_USER, reachable_python, why_not
 from tests.integration.harness import (
+    EXAMPLES,
     WORDCOUNT,
     Daemons,
     HeldJob,
     Stage,
     lines_of,
+    parts_of,
     running_daemons,
     wait_for,
     write_job,
@@ -137,8 +141,41 @@ def test_results_are_the_workers_and_not_the_tasks(start: Callable[..., Daemons]
     assert lines_of(output) == [b"a\t2000\n", b"b\t1000\n"]
     for part in output.glob("part-*"):
         found = part.stat()
-        assert (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
+        assert (found.st_uid, found.st_gid) == (os.geteuid(), pwd.getpwnam(TASK_USER).pw_gid)
         assert not found.st_mode & 0o022
+
+
+async def test_outputs_that_stay_on_a_worker_can_be_input_of_later_jobs(open_folder: Path) -> None:
+    found = pwd.getpwnam(TASK_USER)
+    user = TaskUser(TASK_USER, found.pw_uid, found.pw_gid, found.pw_dir)
+    kept, output = open_folder / "output", open_folder / "output" / "by-day" / "counted"
+    await JobFolders(open_folder / "scratch", kept, JobId("0" * 16), user).make_output(output)
+    user.check_way_to(output, "its output")
+    modes = {path: (path.stat().st_gid, path.stat().st_mode & 0o777) for path in (output.parent, output)}
+    assert set(modes.values()) == {(user.gid, 0o750)}
+    assert kept.stat().st_mode & 0o777 == 0o711
+
+
+def test_a_columnar_result_is_written_through_the_opener_too(
+    start: Callable[..., Daemons], open_folder: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    daemons = start()
+    records = [os.urandom(100) for _ in range(5_000)]
+    (open_folder / "records").write_bytes(b"".join(records))
+    output = open_folder / "out"
+    ended = daemons.submit(
+        EXAMPLES / "arrow_sort.py",
+        open_folder / "records",
+        "--split-size",
+        "100KiB",
+        "--reducers",
+        "3",
+        "-o",
+        output,
+    )
+    assert ended.code == 0, ended.stderr
+    assert b"".join(parts_of(output)) == b"".join(sorted(records, key=lambda record: record[:10]))
 
 
 def test_map_outputs_are_drained_for_tasks_of_another_user_too(

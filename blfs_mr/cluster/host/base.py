@@ -11,6 +11,7 @@ from blfs_mr.cluster.places import (
     DAEMON_USER,
     HOME,
     MASTER_UNIT,
+    OUTPUT,
     SCRATCH,
     TARGET_UNIT,
     TASK_USER,
@@ -65,6 +66,7 @@ def folders_step() -> Step:
         *((folder, 0o700, DAEMON_USER, DAEMON_USER) for folder in TLS_FOLDERS.values()),
         (HOME, 0o755, DAEMON_USER, DAEMON_USER),
         (SCRATCH, 0o711, DAEMON_USER, DAEMON_USER),
+        (OUTPUT, 0o711, DAEMON_USER, DAEMON_USER),
         (VOLUMES, 0o755, "root", "root"),
     )
 
