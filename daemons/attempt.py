@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 import aiofiles
 import aiofiles.os
 
-from blfs_mr.errors import LinkClosed
-from blfs_mr.model import AttemptId, Failure, FailureKind, MapOutput, TaskKind
+from blfs_mr.errors import LinkClosed, ProtocolError
+from blfs_mr.model import AttemptId, Failure, FailureKind, Lease, MapOutput, TaskKind
 from blfs_mr.net.link import Link
 from blfs_mr.wire.codec import Envelope
-from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, MapOutputLost, Refused, TaskFailed
+from blfs_mr.wire.messages.base import (
+    Acknowledged,
+    CommitOutput,
+    MapOutputLost,
+    Message,
+    Refused,
+    TaskFailed,
+)
 from blfs_mr.wire.messages.child import (
     ChildToWorker,
     LeaseGranted,
@@ -62,6 +69,8 @@ class RunningAttempt:
         self._opener: Opener | None = None
         self._waiting: Envelope | None = None
         self._given: dict[AttemptId, MapOutput] = {}
+        self._leased: set[Lease] = set()
+        self._committing = self._granted = False
         self._failure: Failure | None = None
         self._reported = self._aborted = False
         self._losses: set[asyncio.Task[None]] = set()
@@ -95,10 +104,13 @@ class RunningAttempt:
 
     def grant(self, granted: LeaseGranted | Refused) -> None:
         """The answer to its request for a shared file."""
+        if isinstance(granted, LeaseGranted):
+            self._leased.add(granted.lease)
         self._answer(granted)
 
     def commit(self) -> None:
         """The answer to its request to commit."""
+        self._granted = True
         self._answer(CommitOutput(self.id))
 
     def offer(self, catalogue: Catalogue) -> None:
@@ -159,6 +171,8 @@ class RunningAttempt:
         except TimeoutError:
             limit = self._job.spec.settings.task_timeout
             await self.kill_for(Failure(FailureKind.PROCESS, f"killed: it took longer than {limit:g} s"))
+        except ProtocolError as error:
+            await self.kill_for(Failure(FailureKind.PROCESS, f"killed: {error}"))
         except LinkClosed:
             pass  # How the child ended says more.
         finally:
@@ -194,8 +208,14 @@ class RunningAttempt:
         return Failure(FailureKind.PROCESS, how)
 
     def _handle(self, envelope: Envelope) -> None:
-        """One message of the child. A request may wait for its answer; the child makes one at a time."""
+        """One message of the child. A request may wait for its answer; the child makes one at a time.
+
+        Raises ProtocolError for what it may not say: user code can say anything in its name, and what is
+        passed on is believed, by the master and by openers.
+        """
         message = envelope.message
+        if not self._may_say(message) or (envelope.id is not None and self._waiting is not None):
+            raise ProtocolError(f"the task process sent a {type(message).__name__} that it may not send")
         if envelope.id is not None:
             self._waiting = envelope
         match message:
@@ -211,15 +231,33 @@ class RunningAttempt:
             case MapOutputLost():
                 self._lost(message)
             case RequestCommit():
+                self._committing = True
                 self._job.report(OutputReady(self.id, message.consumed, message.counters))
             case OutputCommitted():
                 self._reported = True
-                self._job.report(TaskDone(self.id, self._job.part(self.id, message.path, message.size)))
+                assert isinstance(self.first, RunReduceTask), "it may commit"
+                part = self._job.part(self.id, self.first.final_path, message.size)
+                self._job.report(TaskDone(self.id, part))
             case TaskFailed():
                 self._failure = message.failure
 
+    def _may_say(self, message: Message) -> bool:
+        match message:
+            case LeaseSharedFile():
+                return is_map(self.id) and not self._reported
+            case PublishMapOutput():
+                leased = all(file.lease in self._leased for file in message.files)
+                return is_map(self.id) and not self._reported and leased
+            case NextMapOutput() | MapOutputLost() | RequestCommit():
+                return not is_map(self.id) and not self._committing
+            case OutputCommitted():
+                return self._granted and not self._reported
+        return isinstance(message, TaskFailed)
+
     def _lost(self, message: MapOutputLost) -> None:
         """It could not read a map output. If that was drained since it was named, name the copy instead."""
+        if message.output not in self._given:
+            return  # It was told so already, by another thread of the child.
         now_at = self._job.locate(message.output, self.id.task.index)
         if now_at is not None and now_at != self._given.get(message.output):
             del self._given[message.output]

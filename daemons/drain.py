@@ -58,7 +58,7 @@ async def _run(
         await link.send(task)
         async for envelope in link:
             match envelope.message:
-                case Drained() as drained:
+                case Drained() as drained if _is_copy(drained.output, task):
                     result = drained.output
                 case CannotDrain() as failed:
                     result = failed.failure
@@ -74,3 +74,12 @@ async def _run(
     except LinkClosed as error:
         return Failure(FailureKind.PROCESS, str(error))
     return result
+
+
+def _is_copy(output: MapOutput, task: RunDrain) -> bool:
+    """Whether ``output`` is what that drain can have made: its launcher has run user code, which can lie."""
+    files = [file.lease.shared_file for file in output.files]
+    made = all(
+        file.volume == task.scratch.volume and file.path.startswith(task.copy_prefix) for file in files
+    )
+    return made and (output.attempt, output.worker) == (task.output.attempt, task.output.worker)

@@ -89,7 +89,7 @@ def run_reduce(
     }
     link.request(RequestCommit(task.attempt, consumed, counters), expect=CommitOutput)
     access.commit_output(task)
-    link.send(OutputCommitted(task.attempt, task.final_path, size))
+    link.send(OutputCommitted(task.attempt, size))
 
 
 class Reduced:

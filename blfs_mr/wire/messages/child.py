@@ -150,7 +150,6 @@ class OutputCommitted(Message):
     """A reducer has renamed its output to its final name; ``size`` in bytes."""
 
     attempt: AttemptId
-    path: str
     size: int
 
 
