@@ -51,6 +51,7 @@ class JobFolders:
             await file.write(source)
         if self._user is not None:
             self._user.give(path, READABLE)
+        self._share(path.parent)
         return path
 
     def scratch(self, name: str) -> Path:
@@ -60,6 +61,7 @@ class JobFolders:
     async def make_scratch(self, name: str) -> None:
         """Make it. Raises OSError."""
         await self._make(self.scratch(name))
+        self._share(self.scratch(name))
 
     async def remove_scratch(self, name: str) -> None:
         """Remove it with all that is in it."""
@@ -78,6 +80,9 @@ class JobFolders:
         Tasks may read what stays on this worker: it may be the input of a later job.
         """
         await aiofiles.os.makedirs(output / UNCOMMITTED, exist_ok=True)
+        if self._user is not None:
+            # What is not committed is open to the tasks' group, for the one that was handed it.
+            (output / UNCOMMITTED).chmod(CLOSED)
         if self._user is not None and output.is_relative_to(self._kept):
             self._kept.chmod(PASSABLE)
             depth = len(output.relative_to(self._kept).parts)
@@ -85,10 +90,19 @@ class JobFolders:
                 self._user.give(folder, LISTED)
 
     async def _make(self, folder: Path) -> None:
+        """Make a folder in the room. It is this worker's alone yet.
+
+        So is the room: tasks that could put something in a folder's place, as a link to a secret, would
+        be given that.
+        """
         await aiofiles.os.makedirs(folder)
         if self._user is not None:
-            for shared in (self._room, folder):
-                self._user.give(shared, SHARED)
+            self._user.give(self._room, LISTED)
+
+    def _share(self, folder: Path) -> None:
+        """Let tasks write in ``folder``. From then on this worker writes nothing there."""
+        if self._user is not None:
+            self._user.give(folder, SHARED)
 
 
 async def clear(scratch: Path, spawners: Spawners) -> None:
