@@ -162,6 +162,9 @@ class JobOnWorker:
         return await self._launcher
 
     async def _start(self) -> tuple[Launcher, Failure | None]:
+        if self._process is not None:
+            # Only its link may have ended yet, and the spawner knows both by the same name.
+            await self._process.close()
         self._launchers += 1
         source = await self._folders.place_source(self._launchers, self.spec.file.source)
         self._process = launcher = await self._new_launcher(self.id)

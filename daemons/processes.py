@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import blfs_mr
-from blfs_mr.errors import ConfigError, LinkClosed
+from blfs_mr.errors import ConfigError, LinkClosed, ProtocolError
 from blfs_mr.model import Failure, FailureKind, JobId, JobSpec
 from blfs_mr.values import dataclass
 from blfs_mr.wire.codec import Envelope, codec_for
@@ -127,16 +127,19 @@ class ForkServerLink:
             while data := await loop.sock_recv(self._sock, READ_SIZE):
                 for body in frames.feed(data):
                     self._receive(self._incoming.decode(body).message)
-        except OSError as error:
+        except (OSError, ProtocolError) as error:
             reason = str(error)
         self._end(reason)
 
     def _receive(self, message: Message) -> None:
         match message:
-            case ChildForked():
+            case ChildForked() if message.child in self._forked:
                 self._forked.pop(message.child).set_result(message.pid)
-            case ChildExited():
+            case ChildExited() if message.child in self._exited:
                 self._exited.pop(message.child).set_result(message)
+            case ChildForked() | ChildExited():
+                # User code runs in launchers, and can speak in their name.
+                raise ProtocolError(f"it told of {message.child}, which it was not asked for")
             case _:
                 self._on_message(message)
 

@@ -100,6 +100,9 @@ class OpenerAccess:
                 packet, descriptors, _, _ = socket.recv_fds(self._sock, PACKET_SIZE, 1)
         except OSError as error:
             raise LinkClosed(f"the opener cannot be reached: {error}") from error
+        for descriptor in descriptors:
+            # As those that are opened here: no program that user code starts gets it.
+            os.set_inheritable(descriptor, False)
         if not packet:
             raise LinkClosed("the opener is gone")
         reply = self._incoming.decode(packet).message

@@ -42,6 +42,41 @@ FORGING = """
 """
 
 
+def works_as_before(daemons: Daemons, folder: Path) -> None:
+    daemons.wait_until_idle()
+    source, output = folder / "words", folder / "counted"
+    source.write_text("a\n")
+    assert daemons.submit(WORDCOUNT, source, "-o", output).code == 0
+    assert lines_of(output) == [b"a\t1\n"]
+
+
+GARBLING = """
+    import gc
+    from blfs_mr.taskrun.launcher import Launcher
+    from blfs_mr.wire.messages.launcher import ChildExited
+    for launcher in [found for found in gc.get_objects() if isinstance(found, Launcher)]:
+        {saying}
+    class Garbling(Job):
+        def map(self, record): yield record, 1
+        def reduce(self, key, values): yield key, 1
+"""
+
+
+@pytest.mark.parametrize(
+    "saying",
+    ["launcher._sock.sendall(bytes([0, 0, 0, 1, 0]))", "launcher.send(ChildExited('another', 0, 0, 0.0))"],
+)
+def test_what_a_job_file_says_in_its_launchers_name_fails_its_job_alone(
+    shared_daemons: Daemons, tmp_path: Path, saying: str
+) -> None:
+    job, source = write_job(tmp_path, GARBLING.replace("{saying}", saying)), tmp_path / "input"
+    source.write_text("a\n")
+    ended = shared_daemons.submit(job, source, "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "the launcher died while it imported the job file" in ended.stderr
+    works_as_before(shared_daemons, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -62,7 +97,4 @@ def test_what_an_attempt_may_not_say_fails_it_alone(
     assert ended.code == 1
     assert f"killed: the task process sent a {message} that it may not send" in ended.stderr
     assert "left" not in shared_daemons.log.read_text()[said_before:], "workers keep their links"
-    shared_daemons.wait_until_idle()
-    output = tmp_path / "counted"
-    assert shared_daemons.submit(WORDCOUNT, source, "-o", output).code == 0
-    assert lines_of(output) == [b"a\t1\n"]
+    works_as_before(shared_daemons, tmp_path)

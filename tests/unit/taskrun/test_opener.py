@@ -72,6 +72,7 @@ def test_a_lease_can_be_written_and_no_other_file(opened: Opened) -> None:
     volume = opened.access.volume(opened.volume.access)
     descriptor = volume.open_for_write(leased)
     assert os.pwrite(descriptor, b"x", 0) == 1
+    assert not os.get_inheritable(descriptor), "no program that user code starts gets it"
     os.close(descriptor)
     for refused in (other, replace(leased, path="../volume.json"), replace(leased, offset=4096)):
         with pytest.raises(VolumeError, match="what this attempt was not given"):
