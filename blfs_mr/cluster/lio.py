@@ -29,6 +29,8 @@ _ATTRIBUTES = {
     "generate_node_acls": 0,
     "demo_mode_write_protect": 1,
     "cache_dynamic_acls": 0,
+    # It is not even told that there is a target.
+    "demo_mode_discovery": 0,
 }
 
 

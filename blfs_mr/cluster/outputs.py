@@ -43,7 +43,8 @@ async def fetch(fleet: Fleet, entries: Sequence[MetaEntry], folder: Path) -> Out
                 target = folder / local_name(entry)
                 unfinished = target.with_name(f".{target.name}.unfinished")
                 try:
-                    await client.get(entry.path, unfinished)
+                    # Otherwise, with an eye on holes, an early end of the file would be none.
+                    await client.get(entry.path, unfinished, sparse=False)
                     unfinished.replace(target)
                 except ConnectionError:
                     raise  # The host's, and told as such.

@@ -74,7 +74,8 @@ class Controls:
 
     def _environment(self) -> dict[str, str]:
         home = {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")}
-        return {name: value for name, value in os.environ.items() if not name.startswith("BLFS_MR_")} | home
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("BLFS_MR_")}
+        return kept | home | {"PYTHONPATH": str(REPOSITORY)}
 
 
 def inventory(key: Path, hosts: Sequence[Host], devices: str, *, more: str = "") -> str:

@@ -85,6 +85,9 @@ class Host(ABC):
             "LogLevel": "ERROR",
             "ConnectTimeout": "10",
             "BatchMode": "yes",
+            # A host that is gone without a word ends the command, also where it was asked just before.
+            "ServerAliveInterval": "15",
+            "ServerAliveCountMax": "8",
         }
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         return ["ssh", "-i", self.key, *given, f"root@{self.address}"]

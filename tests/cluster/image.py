@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ PACKAGES = (
     *("openssh-server", "python3", "python3-venv", "python3-dbus", "busybox-static"),
     *("open-iscsi", "targetcli-fb", "e2fsprogs", "xfsprogs", "sg3-utils"),
 )
+
+KEPT = 24 * 3600.0
+"""Seconds for which images of other recipes stay."""
 
 KERNEL = "linux-image-cloud-amd64"
 
@@ -142,7 +146,8 @@ def build_image() -> Image:
             final = cache / _VERSION
             building.folder.rename(final)
         for other in cache.iterdir():
-            if other.is_dir() and other != final:
+            # Hosts of another checkout may run from a newer one.
+            if other.is_dir() and other != final and time.time() - other.stat().st_mtime > KEPT:
                 shutil.rmtree(other, ignore_errors=True)
         return Image(final)
 

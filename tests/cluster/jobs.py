@@ -1,4 +1,4 @@
-"""Jobs on a cluster under test: their input, their program, what comes out."""
+"""Jobs on a cluster under test: their input, their programs, what comes out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from difflib import unified_diff
 
 from tests.cluster.controls import Controls
 from tests.cluster.host import Host
@@ -14,7 +15,10 @@ from tests.cluster.tools import wait_until
 GATE = "/var/tmp/gate"
 """Reduce tasks of a gated job wait for this file on their host."""
 
-_PROGRAM = f'''
+TEXT = "text"
+"""The name of the input that is put on the workers."""
+
+_COUNT = f'''
 import os, time
 from blfs_mr import Job, Param
 
@@ -30,14 +34,25 @@ class Count(Job):
         yield key, sum(values)
 
     def reduce(self, key, values):
-        until = time.monotonic() + 300
+        until = time.monotonic() + 900
         while self.gated and not os.path.exists("{GATE}") and time.monotonic() < until:
             time.sleep(0.1)
         yield key, sum(values)
 '''
 
-EVERYWHERE = "everywhere"
-"""The name of the input that all workers hold. Otherwise it is on the submitter's host alone."""
+_SORT = """
+from blfs_mr import Job
+
+
+class Sort(Job):
+    total_order = True
+
+    def map(self, record):
+        yield record, 1
+
+    def reduce(self, key, values):
+        yield key, sum(values)
+"""
 
 
 def random_text(seed: int, lines: int) -> str:
@@ -48,67 +63,84 @@ def random_text(seed: int, lines: int) -> str:
 
 
 class Jobs:
-    """Submits jobs on the first of ``hosts``, which runs the master; all of them run workers."""
+    """The operator's jobs on ``hosts``, of which the first runs the master; and one of a submitter there."""
 
     def __init__(self, controls: Controls, hosts: Sequence[Host]) -> None:
-        master = self._master = hosts[0]
-        self._hosts = hosts
-        credentials = controls.folder / "submitter"
-        controls.cluster("credentials", "tests", "--output", credentials)
-        packed = subprocess.run(
-            ["tar", "-C", controls.folder, "-c", credentials.name], capture_output=True, check=True
-        )
-        master.run("tar -C /root --no-same-owner -x", given=packed.stdout)
-        self.text = random_text(7, 4000)
+        self._controls, self._hosts, self._master = controls, hosts, hosts[0]
+        self.text = random_text(7, 12_000)
         self.counts = Counter(self.text.split())
-        self.input, self.program = controls.folder / "input.txt", controls.folder / "count.py"
-        self.input.write_text(self.text)
-        self.program.write_text(_PROGRAM)
-        for path in (self.input, self.program):
-            master.run(f"cat >/var/tmp/{path.name}", given=path.read_bytes())
-        copies = ["--replicas", str(len(hosts)), "--split-size", "32KiB"]
-        controls.command("input", "--config", controls.config, "put", self.input, EVERYWHERE, *copies)
-
-    def command(self, output: str, *, gated: bool = False, everywhere: bool = False) -> str:
-        """Shell text that runs a job; its maps run ``everywhere`` if asked."""
-        source = EVERYWHERE if everywhere else self.input.name
-        return (
-            "cd /var/tmp && exec /opt/blfs-mr/bin/python -m blfs_mr.submit "
-            f"--config /root/submitter/config.toml --master {self._master.address}:7070 {self.program.name} "
-            f"{source} -o {output} --split-size 32KiB --reducers 6 -p gated={int(gated)}"
-        )
-
-    def start(self, output: str, *, everywhere: bool = False) -> subprocess.Popen[bytes]:
-        """Begin a gated job."""
-        for host in self._hosts:
-            host.run(f"rm -f {GATE}")
-        return self._master.start(self.command(output, gated=True, everywhere=everywhere))
+        self.program, self._sort = controls.folder / "count.py", controls.folder / "sort.py"
+        self.program.write_text(_COUNT, "utf-8")
+        self._sort.write_text(_SORT, "utf-8")
+        source = controls.folder / "text.txt"
+        source.write_text(self.text, "utf-8")
+        self._family("input", "put", "--split-size", "96KiB", source, TEXT)
 
     def run(self, output: str) -> None:
-        """Run a job and check what comes out."""
-        self._master.run(self.command(output))
-        self.check(output, self._hosts)
+        """Count words, and check what comes out."""
+        self._controls.submit(*self._count(output))
+        self.check(output)
 
-    def check(self, output: str, hosts: Sequence[Host]) -> None:
-        """The output on the workers of ``hosts`` together must be every word with its count."""
-        found: Counter[str] = Counter()
-        for host in hosts:
-            text = host.run(f"cat /var/lib/blfs-mr/output/{host.name}/{output}/part-* 2>/dev/null || true")
-            for line in text.splitlines():
-                word, _, count = line.partition("\t")
-                assert word not in found
-                found[word] = int(count)
-        assert found == self.counts
+    def start(self, output: str) -> subprocess.Popen[bytes]:
+        """Begin to count words; reduce tasks wait at the gate."""
+        for host in self._hosts:
+            host.run(f"rm -f {GATE}")
+        return self._controls.start_job(*self._count(output), "-p", "gated=1")
 
     def wait_for_reduces(self, job: subprocess.Popen[bytes], host: Host) -> None:
         """Return when reduce tasks of ``job`` run on ``host``."""
+        find = "find /var/lib/blfs-mr/scratch -name '*reduce*' 2>/dev/null | head -n 1"
 
         def reducing() -> bool:
             assert job.poll() is None, f"the job ended early: {job.communicate()[0].decode()}"
-            return self._reducing(host)
+            return bool(host.run(find).strip())
 
         wait_until(reducing, f"reduce tasks run on {host.name}")
 
-    def _reducing(self, host: Host) -> bool:
-        logs = host.run("find /var/lib/blfs-mr/scratch -name '*reduce*' 2>/dev/null | head -n 1")
-        return bool(logs.strip())
+    def end(self, job: subprocess.Popen[bytes], hosts: Sequence[Host], deadline: float) -> str:
+        """Open the gates of ``hosts``; what ``job`` says, which must end well within ``deadline`` seconds."""
+        for host in hosts:
+            host.run(f"touch {GATE}")
+        said = job.communicate(timeout=deadline)[0].decode()
+        assert job.returncode == 0, said
+        return said
+
+    def check(self, output: str) -> None:
+        """An output must be every word with its count."""
+        found: Counter[str] = Counter()
+        for line in self._result(output).splitlines():
+            word, _, count = line.partition("\t")
+            assert word not in found
+            found[word] = int(count)
+        assert found == self.counts
+
+    def sort_as_submitter(self, output: str) -> None:
+        """Sort the lines, submitted on the master's host with credentials of its own; check the order."""
+        credentials = self._controls.folder / "submitter"
+        self._controls.cluster("credentials", "tests", "--output", credentials)
+        packed = subprocess.run(
+            ["tar", "-C", self._controls.folder, "-c", credentials.name, self._sort.name],
+            capture_output=True,
+            check=True,
+        )
+        self._master.run("tar -C /root --no-same-owner -x", given=packed.stdout)
+        self._master.run(
+            "cd /root && /opt/blfs-mr/bin/python -m blfs_mr.submit --config submitter/config.toml "
+            f"{self._sort.name} {TEXT} -o {output} --reducers 3"
+        )
+        listed = self._master.run(f"cat /root/{output}.meta")
+        (self._controls.folder / f"{output}.meta").write_text(listed, "utf-8")
+        lines = Counter(self.text.splitlines())
+        found, expected = self._result(output), "".join(f"{line}\t{lines[line]}\n" for line in sorted(lines))
+        assert found == expected, "".join(
+            list(unified_diff(*(text.splitlines(True) for text in (expected, found))))[:40]
+        )
+
+    def _count(self, output: str) -> list[str]:
+        return [str(self.program), TEXT, "-o", output, "--reducers", "6"]
+
+    def _result(self, output: str) -> str:
+        return self._family("output", "cat", f"{output}.meta")
+
+    def _family(self, family: str, *arguments: str | object) -> str:
+        return self._controls.command(family, "--config", self._controls.config, *map(str, arguments))

@@ -27,15 +27,18 @@ _INITIATOR_SERVICES = ("iscsid.service", "open-iscsi.service", "iscsi.service")
 def services_step() -> Step:
     """The distribution's own services bring targets and logins back at each boot."""
 
+    services = (*_TARGET_SERVICES, *_INITIATOR_SERVICES)
+
     def apply(system: System) -> bool:
-        changed = False
-        for service in (*_TARGET_SERVICES, *_INITIATOR_SERVICES):
-            state = system.run(["systemctl", "is-enabled", service]).output.strip()
-            if state == "disabled":
-                command(system, ["systemctl", "enable", service])
-                changed = True
+        states = {
+            service: system.run(["systemctl", "is-enabled", service]).output.strip() for service in services
+        }
+        disabled = [service for service, state in states.items() if state == "disabled"]
+        if disabled:
+            # All in one: each call has the whole manager read its units anew.
+            command(system, ["systemctl", "enable", *disabled])
         command(system, ["systemctl", "start", "iscsid.service"])
-        return changed
+        return bool(disabled)
 
     return Step("iSCSI services", ["systemctl enable rtslib-fb-targetctl iscsid open-iscsi"], apply)
 
