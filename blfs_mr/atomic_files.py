@@ -29,10 +29,16 @@ def write_beside(path: Path, contents: bytes, mode: int) -> Path:
 
 
 def replace_file(path: Path, contents: bytes, mode: int) -> None:
-    """Make ``contents`` the file at ``path``, with ``mode``, whether there is one or not."""
+    """Make ``contents`` the file at ``path``, with ``mode``, whether there is one or not; for good."""
     temporary = write_beside(path, contents, mode)
     try:
         temporary.replace(path)
     except BaseException:
         temporary.unlink()
         raise
+    # Until then a loss of power may bring the old file back.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

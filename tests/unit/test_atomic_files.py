@@ -21,6 +21,20 @@ def test_a_file_is_made_and_replaced_with_its_mode(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["key"]
 
 
+def test_a_file_that_was_replaced_is_so_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed, fsync = [], os.fsync
+
+    def flush(descriptor: int) -> None:
+        flushed.append((os.readlink(f"/proc/self/fd/{descriptor}"), os.listdir(tmp_path)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    replace_file(tmp_path / "key", b"one", 0o600)
+    beside, folder = flushed
+    assert beside[0].startswith(f"{tmp_path}/.key.")
+    assert folder == (str(tmp_path), ["key"])
+
+
 def test_what_is_written_beside_is_not_the_file_yet(tmp_path: Path) -> None:
     path = tmp_path / "key"
     beside = write_beside(path, b"one", 0o600)
