@@ -24,7 +24,8 @@ MAX_PIECES = 50_000
 """Pieces of one input: its manifest is read through an SSH command, and travels in one message."""
 
 _ABSENT = 44
-"""Exit code of our commands for a manifest that is not there, or that is there already."""
+"""Exit code of our commands for a manifest that is not there, or that is there already, or a lock that is
+taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +85,24 @@ async def read_summaries(master: SshHost, places: InputPlaces) -> dict[str, Summ
 
 @asynccontextmanager
 async def locked(master: SshHost, places: InputPlaces, name: str) -> AsyncIterator[None]:
-    """Nobody else puts or removes the input ``name`` meanwhile. Raises InputError where somebody does now.
+    """Nobody else puts or removes the input ``name`` meanwhile.
 
-    The lock goes with the connection, however that ends.
+    The lock goes with the connection, however that ends. Raises InputError where somebody has it, and
+    ClusterError where it cannot be had at all.
     """
     file = shlex.quote(f"{places.manifests}/.{name}.lock")
-    command = f"mkdir -p {shlex.quote(places.manifests)} && exec flock -n {file} cat"
+    command = (
+        f"exec 2>&1; mkdir -p {shlex.quote(places.manifests)} || exit\n"
+        f"flock -n -E {_ABSENT} {file} cat; [ $? -ne {_ABSENT} ] || echo taken"
+    )
     async with master.conversation(command) as holding:
         await holding.send(b"locked\n")
-        if not await holding.receive():
+        said = (await holding.receive()).decode(errors="replace").strip()
+        if said == "taken":
             raise InputError(f"the input {name} is being put or removed by somebody else: try again later")
+        if said != "locked":
+            why = said or "the connection ended"
+            raise ClusterError(f"{master.address}: the input {name} cannot be locked: {why}")
         yield
 
 

@@ -187,6 +187,12 @@ async def test_two_do_not_put_one_input_at_a_time(cluster: Cluster) -> None:
     await cluster.run("put", cluster.text, "words")
 
 
+async def test_a_lock_that_cannot_be_had_is_not_somebody_elses(cluster: Cluster) -> None:
+    (cluster.folder / "manifests").touch()
+    with pytest.raises(ClusterError, match=r"the input words cannot be locked: mkdir: .*manifests"):
+        await cluster.run("put", cluster.text, "words")
+
+
 async def test_a_file_that_is_no_manifest_is_named(cluster: Cluster) -> None:
     await cluster.run("put", cluster.text, "words")
     (cluster.folder / "manifests" / "strange.manifest").write_text("strange\n")
