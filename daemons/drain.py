@@ -60,6 +60,8 @@ async def _run(
             match envelope.message:
                 case Drained() as drained if _is_copy(drained.output, task):
                     result = drained.output
+                case Drained():
+                    result = Failure(FailureKind.PROCESS, f"{name} tells of a copy that it cannot have made")
                 case CannotDrain() as failed:
                     result = failed.failure
                     break  # It may never end, if that is what a device keeps it from.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,30 @@ def works_as_before(daemons: Daemons, folder: Path) -> None:
     source.write_text("a\n")
     assert daemons.submit(WORDCOUNT, source, "-o", output).code == 0
     assert lines_of(output) == [b"a\t1\n"]
+
+
+MISLEADING = """
+    from blfs_mr.taskrun import drainer
+    def not_drained(task, watch, access):
+        '''Name the original as its copy: a file that this worker has not made.'''
+        return task.output
+    drainer.drained = not_drained
+    class Misleading(Job):
+        def map(self, record): yield record, 1
+        def reduce(self, key, values): yield key, 1
+"""
+
+
+def test_a_drain_that_tells_of_files_that_it_has_not_made_fails_its_job(
+    start_daemons: Callable[..., Daemons], tmp_path: Path
+) -> None:
+    daemons = start_daemons(worker="slots = 1\nshared_files = 1\nshared_file_size = '64KiB'")
+    job, source = write_job(tmp_path, MISLEADING), tmp_path / "input"
+    source.write_text("line\n" * 1000)
+    ended = daemons.submit(job, source, "--split-size", "512B", "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert "tells of a copy that it cannot have made" in ended.stderr
+    works_as_before(daemons, tmp_path)
 
 
 GARBLING = """
