@@ -375,10 +375,14 @@ class Worker:
         """Stop all jobs. Published map outputs stay; the master will say which of them it still needs."""
         jobs, self._jobs = list(self._jobs.values()), {}
         for job in jobs:
-            await job.stop()
-            await job.delete_files(keep_output=True)
+            # Goes on, and is waited for the next time, should this worker be stopped meanwhile.
+            self._in_background(self._drop(job))
         while self._cleaning:
             await asyncio.wait(self._cleaning)
+
+    async def _drop(self, job: JobOnWorker) -> None:
+        await job.stop()
+        await job.delete_files(keep_output=True)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
