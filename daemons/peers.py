@@ -89,13 +89,13 @@ class Peers:
         self._looks += 1
         name = f"look-{self._looks}"
         answers: dict[WorkerName, VolumeLookedAt] = {}
-        spawner = await self._spawner()
         ours, theirs = socket.socketpair()
         try:
             with theirs:
+                spawner = await self._spawner()
                 forked, exited = await spawner.looker(name, theirs)
                 pid = await forked
-        except LinkClosed as error:
+        except (LinkClosed, OSError) as error:
             ours.close()
             return {peer.owner: _unseen(peer, str(error)) for peer in peers}
         link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)
