@@ -52,6 +52,16 @@ def test_systemd_finds_no_fault_in_a_unit(unit: Path) -> None:
     assert faults == []
 
 
+def test_logins_come_after_the_own_target_and_logouts_before_its_end() -> None:
+    between = (UNITS / "blfs-mr-logins.target").read_text("utf-8")
+    assert "After=rtslib-fb-targetctl.service target.service\n" in between
+    assert "Before=open-iscsi.service iscsi.service\n" in between
+    # Orders count between units of one transaction only: this brings it into that of a boot.
+    assert re.search(
+        "^Wants=.*blfs-mr-logins.target", (UNITS / "blfs-mr-volumes.service").read_text("utf-8"), re.M
+    )
+
+
 @pytest.mark.parametrize("name", ["master", "volumes", "worker"])
 def test_services_belong_to_the_target_and_stop_with_it(name: str) -> None:
     text = (UNITS / f"blfs-mr-{name}.service").read_text("utf-8")
