@@ -1,4 +1,4 @@
-"""Runs a click command as a process: the exit codes and the look of errors that all our commands share.
+"""Runs a click command as a process: the exit codes, errors and output that all our commands share.
 
 ====  =======================================================================
 code  meaning
@@ -49,6 +49,16 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
         _fail(str(error), EXIT_FAILED)
     # Outside of its standalone mode click returns what the command did, or the code of an early exit.
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def write_out(content: bytes) -> None:
+    """Write all of ``content`` to standard output, which without a buffer (PYTHONUNBUFFERED) may take less.
+
+    Raises OSError.
+    """
+    view = memoryview(content)
+    while view:
+        view = view[sys.stdout.buffer.write(view) :]
 
 
 def _fail(message: str, code: int) -> NoReturn:

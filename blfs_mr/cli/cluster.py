@@ -150,7 +150,8 @@ def status(session: Session) -> None:
         found = await operations.status(fleet)
         down = []
         for name, host in found.results.items():
-            units = ", ".join(f"{unit.name.removeprefix('blfs-mr-')} {unit.active}" for unit in host.units)
+            shown = host.units_of(roles[name])
+            units = ", ".join(f"{unit.name.removeprefix('blfs-mr-')} {unit.active}" for unit in shown)
             click.echo(f"{name}: {units or 'not set up'}")
             if not host.is_running(roles[name]):
                 down.append(name)

@@ -13,6 +13,7 @@ from blfs_mr.cli.cluster import Session
 from blfs_mr.cluster import outputs
 from blfs_mr.cluster.fleet import Fleet
 from blfs_mr.cluster.reporting import Report
+from blfs_mr.console import write_out
 from blfs_mr.errors import OutputError, UsageError
 from blfs_mr.formats.meta import MetaEntry, read_meta, write_meta
 
@@ -108,15 +109,14 @@ def _on_workers(session: Session, entries: Sequence[MetaEntry], act: outputs.OnF
 
 
 def _print(parts: Sequence[Path], sort: bool) -> None:
-    out = sys.stdout.buffer
     if sort:
         # Only this ends a line: keys may hold all else that ``splitlines`` would cut at.
         contents = filter(None, (part.read_bytes() for part in parts))
         lines = [line for content in contents for line in content.removesuffix(b"\n").split(b"\n")]
-        out.writelines(line + b"\n" for line in sorted(lines))
+        write_out(b"".join(line + b"\n" for line in sorted(lines)))
     else:
         for part in parts:
             with part.open("rb") as file:
                 while chunk := file.read(1 << 20):
-                    out.write(chunk)
-    out.flush()
+                    write_out(chunk)
+    sys.stdout.flush()

@@ -59,10 +59,15 @@ class HostStatus:
     units: tuple[UnitStatus, ...]
     program: str
 
+    def units_of(self, roles: Roles) -> list[UnitStatus]:
+        """Those of the host's roles, but for the target that groups them: a boot alone starts it."""
+        expected = set(units_of(roles)) - {TARGET_UNIT}
+        return [unit for unit in self.units if unit.name in expected]
+
     def is_running(self, roles: Roles) -> bool:
-        """Whether all that should run does. The target that groups the units is started by a boot alone."""
-        active = {unit.name for unit in self.units if unit.active == "active"}
-        return active | {TARGET_UNIT} >= set(units_of(roles))
+        """Whether all that should run does."""
+        active = {unit.name for unit in self.units_of(roles) if unit.active == "active"}
+        return active | {TARGET_UNIT} == set(units_of(roles))
 
 
 async def start(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:

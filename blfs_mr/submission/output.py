@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from blfs_mr.console import write_out
 from blfs_mr.errors import OutputError
 from blfs_mr.formats.meta import MetaEntry, write_meta
 from blfs_mr.model import UNCOMMITTED, OutputPart
@@ -73,7 +74,8 @@ class StandardOutput(FolderOutput):
         try:
             for part in parts:
                 with open(part.path, "rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+                    while chunk := file.read(1 << 20):
+                        write_out(chunk)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             # Whoever read our output has seen enough, as ``| head`` does. Nothing is left to flush at exit.
