@@ -8,6 +8,7 @@ its file goes on in the next one.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby
 from operator import itemgetter
@@ -127,6 +128,7 @@ class MapOutputWriter:
         self._writer: SharedFileWriter | None = None
         self._descriptors: dict[SharedFile, int] = {}
         self._published: list[PublishedFile] = []
+        self._close_in_forks()
 
     def write_run(self, drained: Iterable[tuple[int, Batch]]) -> None:
         """Write ``drained``, the batches of rising partitions, into shared files of its own."""
@@ -146,6 +148,17 @@ class MapOutputWriter:
                 self._volume.flush_device()
         self._watch.close()
         return tuple(self._published)
+
+    def _close_in_forks(self) -> None:
+        """Keep descriptors from what user code forks: that may outlive this attempt, and its leases."""
+        writer = weakref.ref(self)
+
+        def close() -> None:
+            if (still_there := writer()) is not None:
+                for descriptor in still_there._descriptors.values():
+                    os.close(descriptor)
+
+        os.register_at_fork(after_in_child=close)
 
     def _append(self, partition: int, block: EncodedBlock) -> None:
         if block.oversized:

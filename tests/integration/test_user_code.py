@@ -233,3 +233,41 @@ def test_the_environment_of_a_task_is_the_daemons(run: Run, tmp_path: Path) -> N
     ended = run(program(map="import os\nyield os.environ['TMPDIR'] and str(os.getuid()), 1"))
     assert ended.code == 0, ended.stderr
     assert lines_of(tmp_path / "out") == [f"{os.getuid()}\t3\n".encode()]
+
+
+FORKS = """
+    import os
+    class Forks(Job):
+        memory = "48MiB"
+        reducers = 1
+        def shared_files(self):
+            links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+            return sum("/shared-0" in os.readlink(link) for link in links if os.path.islink(link))
+        def map(self, record):
+            for number in range(40):
+                yield str(number), "x" * (1 << 20)
+            ours, (reading, writing) = self.shared_files(), os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.write(writing, b"%d" % self.shared_files())
+                os._exit(0)
+            os.waitpid(pid, 0)
+            yield "files", [ours, int(os.read(reading, 10))]
+        def reduce(self, key, values):
+            for value in values:
+                if key == "files":
+                    yield key, value
+"""
+
+
+def test_what_user_code_forks_holds_no_file_that_is_leased_to_its_attempt(
+    shared_daemons: Daemons, tmp_path: Path
+) -> None:
+    job, source, output = write_job(tmp_path, FORKS), tmp_path / "input.txt", tmp_path / "out"
+    source.write_text("line\n")
+    ended = shared_daemons.submit(job, source, "-o", output)
+    assert ended.code == 0, ended.stderr
+    ((_, counts),) = [line.rstrip().split(b"\t") for line in lines_of(output)]
+    ours, theirs = map(int, counts.strip(b"[]").split(b","))
+    assert ours > 0, "it has spilled"
+    assert theirs == 0
