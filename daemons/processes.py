@@ -197,7 +197,9 @@ class Spawner:
             environment = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name}
             return await cls._exec([user.uid, user.gid], environment)
         sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
         try:
+            # Never waits: where systemd has too many that it has not begun with, it says so at once.
             sock.connect(TASKS_SOCKET)
         except OSError as error:
             sock.close()
