@@ -111,7 +111,7 @@ def test_a_second_init_changes_nothing_and_says_so(cluster: Cluster) -> None:
     assert "nothing was changed" in cluster.controls.cluster("init", timeout=DEADLINE)
 
 
-def test_the_units_are_clean_and_exposed_as_little_as_the_documents_say(cluster: Cluster) -> None:
+def test_the_units_are_clean_and_no_more_exposed_than_the_documents_say(cluster: Cluster) -> None:
     first = cluster.hosts[0]
     find = r"find /etc/systemd/system -maxdepth 1 -type f -name 'blfs-mr*' -printf '%f\n'"
     units = first.run(find).split()
@@ -119,10 +119,12 @@ def test_the_units_are_clean_and_exposed_as_little_as_the_documents_say(cluster:
     described = (REPOSITORY / "docs/units.md").read_text("utf-8")
     for unit in (name for name in units if name.endswith(".service")):
         said = first.run(f"systemd-analyze security --no-pager {unit} 2>/dev/null || true")
-        found = re.search(r"Overall exposure level for \S+: ([\d.]+) (\w+)", said)
+        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
         assert found is not None, said
-        row = rf"^\|[^|]*`{re.escape(unit)}`[^|]*\|.*\| {found[1]}, {found[2]} \|$"
-        assert re.search(row, described, re.MULTILINE), f"docs/units.md says otherwise: {found[0]}"
+        row = rf"^\|[^|]*`{re.escape(unit)}`[^|]*\|.*\| ([\d.]+), OK \|$"
+        claimed = re.search(row, described, re.MULTILINE)
+        assert claimed is not None, f"docs/units.md has no figure for {unit}"
+        assert float(found[1]) <= float(claimed[1]), found[0]
 
 
 def test_peers_see_each_volume_write_protected_by_its_target(cluster: Cluster) -> None:
