@@ -34,13 +34,20 @@ def why_not() -> str:
     return ""
 
 
-def _can_run(python: str) -> bool:
+def can_reach(*paths: Path) -> bool:
+    """Whether the task user can enter the folders of ``paths``."""
     found = pwd.getpwnam(TASK_USER)
     user = TaskUser(TASK_USER, found.pw_uid, found.pw_gid, found.pw_dir)
     try:
-        for path in (Path(python), Path(python).resolve(), Path(__file__)):
+        for path in paths:
             user.check_way_to(path.parent, "this test")
     except (ConfigError, OSError):
+        return False
+    return True
+
+
+def _can_run(python: str) -> bool:
+    if not can_reach(Path(python), Path(python).resolve(), Path(__file__)):
         return False
     asked = [python, "-c", "import sys; print(sys.version_info[:2])"]
     told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()

@@ -17,7 +17,7 @@ from blfs_mr.errors import ConfigError
 from blfs_mr.model import JobId
 from daemons.job_folders import JobFolders
 from daemons.task_user import TaskUser, find_task_user
-from tests.integration.another_user import TASK_USER, reachable_python, why_not
+from tests.integration.another_user import TASK_USER, can_reach, reachable_python, why_not
 from tests.integration.harness import (
     EXAMPLES,
     WORDCOUNT,
@@ -159,7 +159,11 @@ async def test_outputs_that_stay_on_a_worker_can_be_input_of_later_jobs(open_fol
 def test_a_columnar_result_is_written_through_the_opener_too(
     start: Callable[..., Daemons], open_folder: Path
 ) -> None:
-    pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow")
+    if not can_reach(Path(pyarrow.__file__)):
+        pytest.skip(
+            f"{TASK_USER} cannot reach the pyarrow that is installed in {Path(pyarrow.__file__).parent}"
+        )
     daemons = start()
     records = [os.urandom(100) for _ in range(5_000)]
     (open_folder / "records").write_bytes(b"".join(records))
