@@ -21,7 +21,10 @@ DEVICE_DEADLINE = 60.0
 _TARGET_SERVICES = ("rtslib-fb-targetctl.service", "target.service")
 """What restores the targets at boot: the names of Debian and of Fedora."""
 
-_INITIATOR_SERVICES = ("iscsid.service", "open-iscsi.service", "iscsi.service")
+_LOGIN_SERVICES = ("open-iscsi.service", "iscsi.service")
+"""What logs in at boot, and out at shutdown."""
+
+_INITIATOR_SERVICES = ("iscsid.service", *_LOGIN_SERVICES)
 
 
 def services_step() -> Step:
@@ -105,6 +108,28 @@ def login_step(name: str, logins: Sequence[Login], replacement_timeout: float) -
             " ".join(initiator.login_command(login)),
         ]
     return Step(name, shown, apply)
+
+
+def shutdown_step() -> Step:
+    """The service that logs out at shutdown is active, without which it does nothing there.
+
+    It starts on no host that has no record of a target, which this one may have been when it booted. Sessions
+    that nobody ends hold up a shutdown, once the own target is gone, for as long as the replacement timeout.
+    """
+
+    def apply(system: System) -> bool:
+        idle = [
+            service
+            for service in _LOGIN_SERVICES
+            if system.run(["systemctl", "is-enabled", service]).output.strip() == "enabled"
+            and system.run(["systemctl", "is-active", service]).exit_code != 0
+        ]
+        if idle:
+            # Sessions that are there already are no failure of it.
+            command(system, ["systemctl", "start", *idle])
+        return bool(idle)
+
+    return Step("logouts at shutdown", [f"systemctl start {_LOGIN_SERVICES[0]}"], apply)
 
 
 def logout_step(name: str, logins: Sequence[Login]) -> Step:

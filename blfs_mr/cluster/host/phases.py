@@ -11,7 +11,14 @@ import json
 import os
 
 from blfs_mr.cluster.host.base import base_steps, enable_step, files_step
-from blfs_mr.cluster.host.iscsi import export_step, login_step, logout_step, services_step, unexport_step
+from blfs_mr.cluster.host.iscsi import (
+    export_step,
+    login_step,
+    logout_step,
+    services_step,
+    shutdown_step,
+    unexport_step,
+)
 from blfs_mr.cluster.host.leaving import accounts_gone_step, files_gone_step, stopped_step, wiped_step
 from blfs_mr.cluster.host.steps import Step
 from blfs_mr.cluster.host.system import System
@@ -60,7 +67,7 @@ def _prepare(plan: HostPlan) -> list[Step]:
 def _join(plan: HostPlan) -> list[Step]:
     steps = [gone_step(plan)]
     if plan.export is not None:
-        steps.append(login_step("peers' logins", plan.logins, plan.replacement_timeout))
+        steps += [login_step("peers' logins", plan.logins, plan.replacement_timeout), shutdown_step()]
     if plan.own is not None:
         steps.append(attach_step(plan))
     return [*steps, enable_step(plan), reload_step(plan), current_step(plan)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from blfs_mr.cluster.host.base import accounts_step, base_steps, enable_step
+from blfs_mr.cluster.host.iscsi import shutdown_step
 from blfs_mr.cluster.host.leaving import accounts_gone_step, files_gone_step, stopped_step
 from blfs_mr.cluster.host.phases import Phase, gone_step, steps_of
 from blfs_mr.cluster.host.steps import Step, StepDone, carry_out
@@ -122,6 +123,15 @@ def test_volumes_that_are_attached_already_are_no_change() -> None:
     assert VOLUMES_UNIT in system.active
     assert attach_step(plan(2)).apply(system), "a peer that came since is attached"
     assert not attach_step(plan(2)).apply(system)
+
+
+def test_the_service_that_logs_out_at_shutdown_is_active_on_a_host_that_booted_bare() -> None:
+    system = FakeSystem()
+    assert not shutdown_step().apply(system), "a service that is not there is not started"
+    system.enabled.add("open-iscsi.service")
+    assert shutdown_step().apply(system)
+    assert system.active == {"open-iscsi.service"}
+    assert not shutdown_step().apply(system)
 
 
 def test_a_host_that_leaves_keeps_nothing() -> None:
