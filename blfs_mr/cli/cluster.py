@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import click
-import uvloop
 
+from blfs_mr.cli.session import Session, inventory_options, pass_session
 from blfs_mr.cluster import operations
 from blfs_mr.cluster.certificates import TLS_FILES, operator_certificates
 from blfs_mr.cluster.doctor import ROUNDS, examine_volumes
-from blfs_mr.cluster.fleet import Fleet, connected_fleet
+from blfs_mr.cluster.fleet import Fleet
 from blfs_mr.cluster.host.phases import Phase, steps_of
 from blfs_mr.cluster.importing import imported_config
 from blfs_mr.cluster.places import BUNDLE_FILE
@@ -22,86 +20,23 @@ from blfs_mr.cluster.planning import host_plans, host_roles
 from blfs_mr.cluster.reporting import Report
 from blfs_mr.cluster.rotation import revoke_credentials, rotate_credentials, write_credentials
 from blfs_mr.cluster.setup import Setup, operator_chap, operator_folder
-from blfs_mr.cluster.ssh import SshAddress, SshPolicy
 from blfs_mr.cluster.wheels import unit_files
-from blfs_mr.config import Config, load_config
-from blfs_mr.errors import BlfsMrError, ClusterError, UsageError
-from blfs_mr.inventory import HostSection
+from blfs_mr.config import Config
+from blfs_mr.errors import ClusterError, UsageError
 
 
 @click.group("cluster", no_args_is_help=False)
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
-@click.option(
-    "--accept-new-host-keys", "accept_new", is_flag=True, help="Trust hosts that are met for the first time."
-)
+@inventory_options
 @click.option("-v", "--verbose", is_flag=True, help="Tell also of steps that had nothing to change.")
 @click.pass_context
 def cluster_family(context: click.Context, path: Path | None, accept_new: bool, verbose: bool) -> None:
     """Set up, run and take down the cluster that config.toml describes."""
-    context.obj = Session(path, accept_new, Report(click.echo, verbose))
-
-
-class Session:
-    """What the commands of one call share."""
-
-    def __init__(self, path: Path | None, accept_new: bool, report: Report) -> None:
-        self._path, self._accept_new, self.report = path, accept_new, report
-
-    def config(self) -> Config:
-        config = load_config(self._path, os.environ)
-        if not config.cluster.workers:
-            raise UsageError(
-                "the configuration describes no hosts: write them as [[cluster.workers]] (docs/cluster.md), "
-                "and name the file with --config"
-            )
-        return config
-
-    def on_hosts(
-        self,
-        config: Config,
-        action: Callable[[Fleet], Awaitable[None]],
-        *,
-        names: Sequence[str] = (),
-        tolerate: bool = False,
-    ) -> None:
-        """Run ``action`` with connections to all hosts, or those of ``names``.
-
-        A host that cannot be reached ends it before it begins, unless the command is to ``tolerate`` that.
-        """
-
-        async def connected() -> None:
-            async with self.connected(config, names or None) as (fleet, errors):
-                if errors and not tolerate:
-                    raise unreachable("nothing was done, because not all hosts can be reached", errors)
-                await action(fleet)
-                if errors:
-                    raise unreachable("not all hosts can be reached", errors)
-
-        uvloop.run(connected())
-
-    def connected(
-        self, config: Config, names: Sequence[str] | None = None
-    ) -> AbstractAsyncContextManager[tuple[Fleet, Mapping[str, BlfsMrError]]]:
-        """Connections to all hosts, or to those of ``names``, and the errors of those out of reach."""
-        cluster = config.cluster
-        hosts = [host for host in cluster.hosts if names is None or host.name in names]
-        own = cluster.ssh.known_hosts or Path("~/.ssh/known_hosts").expanduser()
-        policy = SshPolicy(
-            (operator_folder(config) / "known_hosts", own),
-            self._accept_new,
-            cluster.limits.connect_deadline,
-            cluster.limits.command_deadline,
-        )
-        addresses = [_address(config, host) for host in hosts]
-        return connected_fleet(addresses, policy, cluster.limits.hosts_at_once)
-
-
-_pass_session = click.make_pass_decorator(Session)
+    context.obj = Session(path, accept_new, verbose=verbose)
 
 
 @cluster_family.command
 @click.option("--dry-run", is_flag=True, help="Print what would be done on bare hosts, and do nothing.")
-@_pass_session
+@pass_session
 def init(session: Session, dry_run: bool) -> None:
     """Make all hosts of the inventory a cluster. What is as it should be already is left alone."""
     config = session.config()
@@ -136,11 +71,11 @@ for _name, _verb in (
     ("stop", operations.stop),
     ("restart", operations.restart),
 ):
-    cluster_family.command(_name)(_pass_session(_control(_verb)))
+    cluster_family.command(_name)(pass_session(_control(_verb)))
 
 
 @cluster_family.command
-@_pass_session
+@pass_session
 def status(session: Session) -> None:
     """Print what runs on each host. Fails where something that should run does not."""
     config = session.config()
@@ -164,7 +99,7 @@ def status(session: Session) -> None:
 
 @cluster_family.command
 @click.option("--rounds", type=click.IntRange(1, 10_000_000), default=ROUNDS, show_default=True)
-@_pass_session
+@pass_session
 def doctor(session: Session, rounds: int) -> None:
     """Examine the path of every volume, from its owner to all of its peers, with a live canary.
 
@@ -179,7 +114,7 @@ def doctor(session: Session, rounds: int) -> None:
 
 
 @cluster_family.command
-@_pass_session
+@pass_session
 def rotate(session: Session) -> None:
     """Give the cluster a new secret and new certificates, without stopping jobs."""
     config = session.config()
@@ -194,7 +129,7 @@ def rotate(session: Session) -> None:
 @cluster_family.command
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder for it.")
-@_pass_session
+@pass_session
 def credentials(session: Session, name: str, output: Path) -> None:
     """Write what NAME needs to submit jobs from another machine: configuration, secret and certificate.
 
@@ -207,7 +142,7 @@ def credentials(session: Session, name: str, output: Path) -> None:
 
 @cluster_family.command
 @click.argument("name")
-@_pass_session
+@pass_session
 def revoke(session: Session, name: str) -> None:
     """Cut off the host or submitter NAME: the master closes its links and lets it in no more."""
     config = session.config()
@@ -220,7 +155,7 @@ def revoke(session: Session, name: str) -> None:
 
 
 @cluster_family.command
-@_pass_session
+@pass_session
 def upgrade(session: Session) -> None:
     """Bring the program that runs here to all hosts, and restart the daemons of an older one.
 
@@ -238,7 +173,7 @@ def upgrade(session: Session) -> None:
 
 @cluster_family.command
 @click.argument("node")
-@_pass_session
+@pass_session
 def add(session: Session, node: str) -> None:
     """Make NODE, which stands in the inventory, a part of the running cluster.
 
@@ -258,7 +193,7 @@ def add(session: Session, node: str) -> None:
 @cluster_family.command
 @click.argument("node")
 @click.option("--gone", is_flag=True, help="NODE cannot be reached any more: do without its own part.")
-@_pass_session
+@pass_session
 def remove(session: Session, node: str, gone: bool) -> None:
     """Take NODE out of the cluster: its peers let go of its volume, and it is as it was before.
 
@@ -295,7 +230,7 @@ def import_command(workers: Path, device: str, sharedfiles: Path | None, identit
 
 @cluster_family.command
 @click.option("--yes", "confirmed", metavar="ID", help="The cluster's id, instead of being asked for it.")
-@_pass_session
+@pass_session
 def teardown(session: Session, confirmed: str | None) -> None:
     """Leave all hosts as they were: no daemon, volume, target, session, unit or user. Packages stay."""
     config = session.config()
@@ -342,20 +277,3 @@ def _print_plans(config: Config) -> None:
                 click.echo(f"## {step.name}")
                 for command in step.commands:
                     click.echo(command)
-
-
-def _address(config: Config, host: HostSection) -> SshAddress:
-    ssh = config.cluster.ssh
-    return SshAddress(
-        host.name,
-        host.address,
-        host.ssh_port or ssh.port,
-        host.ssh_user or ssh.user,
-        host.ssh_key or ssh.key,
-        host.host_key,
-    )
-
-
-def unreachable(what: str, errors: Mapping[str, BlfsMrError]) -> ClusterError:
-    """``what`` came of it that hosts cannot be reached, and why each cannot."""
-    return ClusterError("\n".join((f"{what}:", *(f"  {error}" for error in errors.values()))))

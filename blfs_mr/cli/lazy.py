@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
 
 class LazyGroup(click.Group):
-    """A group of the given ``places``: names to commands, or to where they stand as ``module:attribute``."""
+    """A group of the given ``places``: names to commands, or to where they stand as ``module:attribute``.
 
-    def __init__(self, name: str, places: Mapping[str, str | click.Command], *, help: str) -> None:
+    ``attributes`` are those of any group: its help, its options, its callback.
+    """
+
+    def __init__(self, name: str, places: Mapping[str, str | click.Command], **attributes: Any) -> None:
         # Without a command nothing was done: an error, where click's default would be the help as a success.
-        super().__init__(name, help=help, no_args_is_help=False)
+        super().__init__(name, no_args_is_help=False, **attributes)
         self._places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:

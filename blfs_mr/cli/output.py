@@ -9,34 +9,29 @@ from pathlib import Path
 
 import click
 
-from blfs_mr.cli.cluster import Session
+from blfs_mr.cli.session import Session, inventory_options, pass_session
 from blfs_mr.cluster import outputs
 from blfs_mr.cluster.fleet import Fleet
-from blfs_mr.cluster.reporting import Report
 from blfs_mr.console import write_out
 from blfs_mr.errors import OutputError, UsageError
 from blfs_mr.formats.meta import MetaEntry, read_meta, write_meta
 
 
 @click.group("output", no_args_is_help=False)
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration file.")
-@click.option(
-    "--accept-new-host-keys", "accept_new", is_flag=True, help="Trust hosts that are met for the first time."
-)
+@inventory_options
 @click.pass_context
 def output_family(context: click.Context, path: Path | None, accept_new: bool) -> None:
     """Read and remove results that stay on the workers; META is the file NAME.meta that a job left here."""
-    context.obj = Session(path, accept_new, Report(click.echo, False))
+    context.obj = Session(path, accept_new)
 
 
-_pass_session = click.make_pass_decorator(Session)
 _meta = click.argument("meta", type=click.Path(path_type=Path))
 
 
 @output_family.command
 @click.option("-s", "--sort", is_flag=True, help="Sort all lines.")
 @_meta
-@_pass_session
+@pass_session
 def cat(session: Session, meta: Path, sort: bool) -> None:
     """Print the parts of an output in their order. Where a worker is down, the rest is printed."""
     entries = read_meta(str(meta))
@@ -52,7 +47,7 @@ def cat(session: Session, meta: Path, sort: bool) -> None:
 @output_family.command
 @_meta
 @click.argument("folder", type=click.Path(path_type=Path))
-@_pass_session
+@pass_session
 def get(session: Session, meta: Path, folder: Path) -> None:
     """Bring the parts of an output into the new FOLDER. Where a worker is down, the rest is there."""
     entries = read_meta(str(meta))
@@ -66,7 +61,7 @@ def get(session: Session, meta: Path, folder: Path) -> None:
 
 @output_family.command
 @_meta
-@_pass_session
+@pass_session
 def rm(session: Session, meta: Path) -> None:
     """Remove an output on its workers. META stays, with what is left, where a worker is down."""
     entries = read_meta(str(meta))

@@ -176,11 +176,10 @@ async def finish_folder(host: SshHost, places: InputPlaces, folder: str) -> None
     await host.check(f"chmod -R u=rwX,go=rX {path} && sync -f {path}")
 
 
-async def remove_pieces(host: SshHost, places: InputPlaces, name: str, keep: str = "") -> bool:
-    """Remove all pieces of ``name`` but those in the folder ``keep``; whether there were any."""
+async def remove_pieces(host: SshHost, places: InputPlaces, name: str, keep: str = "") -> None:
+    """Remove all pieces of ``name`` but those in the folder ``keep``."""
     base = places.of(host)
-    said = await host.check(f"[ -d {shlex.quote(base)} ] || exit 0\n{_remove(base, name, keep, '-print')}")
-    return bool(said.strip())
+    await host.check(f"[ -d {shlex.quote(base)} ] || exit 0\n{_remove(base, name, keep)}")
 
 
 async def remove_folder(host: SshHost, places: InputPlaces, folder: str) -> None:
@@ -204,9 +203,9 @@ def missing_on(manifest: Manifest, found: Mapping[str, Mapping[str, int]]) -> It
                 yield piece.path, holder
 
 
-def _remove(base: str, name: str, keep: str, tell: str = "") -> str:
+def _remove(base: str, name: str, keep: str) -> str:
     # Names hold nothing that find would take for a pattern.
     return (
         f"find {shlex.quote(base)} -mindepth 1 -maxdepth 1 -type d -name {shlex.quote(f'{name}.*')} "
-        f"! -name {shlex.quote(keep)} {tell} -exec rm -rf -- {{}} +"
+        f"! -name {shlex.quote(keep)} -exec rm -rf -- {{}} +"
     )

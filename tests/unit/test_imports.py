@@ -20,6 +20,7 @@ SLOW = ["pydantic", "asyncssh", "pyarrow", "cryptography", "numpy", "tqdm"]
         ("blfs_mr.submit", ["asyncio", "uvloop", "blfs_mr.core", *SLOW]),
         ("blfs_mr.taskrun.spawner", ["asyncio", "click", "blfs_mr.core", "blfs_mr.net", *SLOW]),
         ("daemons.supervisor", ["click", *SLOW]),
+        ("blfs_mr.cli.input, blfs_mr.cli.generate", ["asyncio", "uvloop", "blfs_mr.config", *SLOW]),
     ],
 )
 def test_what_would_make_a_start_slow_is_left_out(module: str, unneeded: list[str]) -> None:
