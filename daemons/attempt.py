@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ from blfs_mr.wire.messages.child import (
 from blfs_mr.wire.messages.launcher import ChildExited
 from blfs_mr.wire.messages.worker import MapOutputReady, OutputReady, TaskDone, TaskLaunched
 from daemons.hung import REAPING_DEADLINE, Hung
-from daemons.processes import LogFiles
+from daemons.processes import LogFiles, socket_to_child
 
 if TYPE_CHECKING:
     from daemons.catalogue import Catalogue
@@ -144,16 +143,11 @@ class RunningAttempt:
 
     async def _serve_child(self, launcher: Launcher, logs: LogFiles) -> Failure | None:
         requests = self._opener.requests if self._opener is not None else None
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
+            with socket_to_child() as (ours, theirs):
                 self._pid, self._exited = await launcher.fork(str(self.id), theirs, logs, requests)
         except LinkClosed as error:
-            ours.close()
             return Failure(FailureKind.PROCESS, str(error))
-        except OSError:
-            ours.close()
-            raise
         self._link = await Link.over_socket(
             ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=str(self.id)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from blfs_mr.errors import LinkClosed
 from blfs_mr.model import Failure, FailureKind, MapOutput
 from blfs_mr.net.link import Link
 from blfs_mr.wire.messages.child import CannotDrain, ChildToWorker, Drained, RunDrain, WorkerToChild
-from daemons.processes import LogFiles
+from daemons.processes import LogFiles, socket_to_child
 
 if TYPE_CHECKING:
     from daemons.hung import Hung
@@ -40,15 +39,11 @@ async def drain(launcher: Launcher, task: RunDrain, logs: Path, spawners: Spawne
 async def _run(
     launcher: Launcher, task: RunDrain, name: str, logs: LogFiles, opener: Opener | None, hung: Hung
 ) -> MapOutput | Failure:
-    ours, theirs = socket.socketpair()
     try:
-        with theirs:
+        with socket_to_child() as (ours, theirs):
             forked, exited = await launcher.fork(name, theirs, logs, opener.requests if opener else None)
             pid = await forked
-    except (LinkClosed, OSError) as error:
-        ours.close()
-        if isinstance(error, OSError):
-            raise
+    except LinkClosed as error:
         return Failure(FailureKind.PROCESS, str(error))
     result: MapOutput | Failure = Failure(FailureKind.PROCESS, f"{name} died without a report")
     link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from blfs_mr.errors import LinkClosed
@@ -18,7 +17,7 @@ from blfs_mr.model import PeerVolume, SeenVolume, VolumeAccess, VolumeId, Worker
 from blfs_mr.net.link import Link
 from blfs_mr.wire.messages.child import ChildToWorker, RunLook, VolumeLookedAt, WorkerToChild
 from daemons.hung import Hung
-from daemons.processes import Spawner
+from daemons.processes import Spawner, socket_to_child
 
 logger = logging.getLogger("blfs_mr.worker")
 
@@ -89,14 +88,12 @@ class Peers:
         self._looks += 1
         name = f"look-{self._looks}"
         answers: dict[WorkerName, VolumeLookedAt] = {}
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
+            with socket_to_child() as (ours, theirs):
                 spawner = await self._spawner()
                 forked, exited = await spawner.looker(name, theirs)
                 pid = await forked
         except (LinkClosed, OSError) as error:
-            ours.close()
             return {peer.owner: _unseen(peer, str(error)) for peer in peers}
         link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)
         with contextlib.suppress(TimeoutError, LinkClosed):

@@ -9,10 +9,12 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import aiofiles.os
 
 import blfs_mr
 from blfs_mr.errors import ConfigError, LinkClosed, ProtocolError
@@ -162,16 +164,41 @@ class LogFiles:
     stdout: Path
     stderr: Path
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[tuple[int, int]]:
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[int, int]]:
         """Both, open for writing at their end. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with contextlib.ExitStack() as stack:
-            descriptors = []
-            for path in (self.stdout, self.stderr):
-                descriptors.append(os.open(path, flags, 0o640))
-                stack.callback(os.close, descriptors[-1])
-            yield descriptors[0], descriptors[1]
+        descriptors = await _opened(self.stdout, self.stderr)
+        try:
+            yield descriptors
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+@aiofiles.os.wrap
+def _opened(stdout: Path, stderr: Path) -> tuple[int, int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    first = os.open(stdout, flags, 0o640)
+    try:
+        return first, os.open(stderr, flags, 0o640)
+    except BaseException:
+        os.close(first)
+        raise
+
+
+@contextlib.contextmanager
+def socket_to_child(kind: int = socket.SOCK_STREAM) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Our end of a new socket, and the end that a child is given, which is closed here at the end.
+
+    Where the child cannot be had, or anything else fails meanwhile, so is ours.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    try:
+        with theirs:
+            yield ours, theirs
+    except BaseException:
+        ours.close()
+        raise
 
 
 class Spawner:
@@ -211,8 +238,7 @@ class Spawner:
 
     @classmethod
     async def _exec(cls, numbers: Sequence[int], environment: dict[str, str]) -> Spawner:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        with socket_to_child() as (ours, theirs):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -230,13 +256,8 @@ class Spawner:
 
         Raises LinkClosed when this spawner is gone.
         """
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                _, exited = await self._link.fork(job, ForkLauncher(job), theirs.fileno(), lock)
-        except LinkClosed:
-            ours.close()
-            raise
+        with socket_to_child() as (ours, theirs):
+            _, exited = await self._link.fork(job, ForkLauncher(job), theirs.fileno(), lock)
         return Launcher(self._link, job, exited, ours)
 
     async def looker(
@@ -320,9 +341,9 @@ class Launcher:
         LinkClosed when the launcher dies, and its children with it. Raises OSError for the logs.
         """
         message = ForkAttempt(name, opener is not None)
-        sockets = [link.fileno()], [] if opener is None else [opener.fileno()]
-        with logs.opened() as printed:
-            return await self._link.fork(name, message, *sockets[0], *printed, *sockets[1])
+        last = () if opener is None else (opener.fileno(),)
+        async with logs.opened() as (stdout, stderr):
+            return await self._link.fork(name, message, link.fileno(), stdout, stderr, *last)
 
     async def kill(self, name: str) -> None:
         """Kill the child called ``name``, if it still runs."""

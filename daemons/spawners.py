@@ -24,7 +24,7 @@ from blfs_mr.wire.messages.child import (
 )
 from blfs_mr.wire.messages.launcher import ChildExited
 from daemons.hung import Hung
-from daemons.processes import Spawner
+from daemons.processes import Spawner, socket_to_child
 from daemons.task_user import TaskUser
 
 ToldToOpeners = RunMapTask | RunReduceTask | RunDrain | LeaseGranted | MapOutputs | CommitOutput
@@ -105,15 +105,11 @@ class Spawners:
         self._openers += 1
         name = f"opener-{self._openers} of {name}"
         spawner = await self.own()
-        ours, theirs = socket.socketpair()
-        of_child, of_opener = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with theirs, of_opener:
-                forked, exited = await spawner.opener(name, theirs, of_opener, self.user.gid)
-        except LinkClosed:
-            ours.close()
-            of_child.close()
-            raise
+        with (
+            socket_to_child() as (ours, theirs),
+            socket_to_child(socket.SOCK_SEQPACKET) as (of_child, of_opener),
+        ):
+            forked, exited = await spawner.opener(name, theirs, of_opener, self.user.gid)
         link = await Link.over_socket(ours, incoming=ChildToWorker, outgoing=WorkerToChild, peer=name)
         return Opener(name, link, of_child, forked, exited, self.hung)
 
