@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from threading import Lock
+from contextlib import AbstractContextManager, nullcontext
+from threading import RLock
 from typing import Protocol
 
 from blfs_mr.errors import LinkClosed, OutputError, ProtocolError, VolumeError
@@ -36,6 +37,13 @@ PACKET_SIZE = 1 << 16
 class Access(Protocol):
     """What a task process may open that is not its own. Everything raises OSError."""
 
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """Held while something is opened under a deadline.
+
+        Where one has to wait for another, as for an opener, no deadline runs meanwhile.
+        """
+
     def volume(self, access: VolumeAccess) -> Volume:
         """The volume as a task process sees it. Opens nothing yet; raises nothing."""
 
@@ -47,7 +55,9 @@ class Access(Protocol):
 
 
 class OwnAccess:
-    """All by itself."""
+    """All by itself, and any number of files at once."""
+
+    turn = nullcontext()
 
     def volume(self, access: VolumeAccess) -> Volume:
         return open_volume(access)
@@ -65,8 +75,8 @@ class OpenerAccess:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._outgoing, self._incoming = codec_for(ChildToOpener), codec_for(OpenerToChild)
-        # Segments are opened by several threads.
-        self._one_at_a_time = Lock()
+        # Segments are opened by several threads, and an opener does one thing at a time.
+        self.turn = RLock()
 
     def volume(self, access: VolumeAccess) -> Volume:
         return _VolumeThroughOpener(access, self)
@@ -95,7 +105,7 @@ class OpenerAccess:
 
     def _ask(self, request: ChildToOpener) -> tuple[Message, list[int]]:
         try:
-            with self._one_at_a_time:
+            with self.turn:
                 self._sock.sendall(self._outgoing.encode(Envelope(request)))
                 packet, descriptors, _, _ = socket.recv_fds(self._sock, PACKET_SIZE, 1)
         except OSError as error:

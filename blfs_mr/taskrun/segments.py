@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
 from typing import Protocol
 
 from blfs_mr.errors import CorruptData, VolumeError
@@ -118,7 +117,6 @@ class SegmentSource:
         self._partition, self._store, self._watch = partition, store, watch
         self._small = min(store.capacity // SMALL_SHARE, LARGEST_SMALL)
         self._access, self._known = access, dict[VolumeId, VolumeAccess]()
-        self._opening = Lock()
         self._volumes: dict[VolumeId, Volume] = {}
         self._buffers = BufferPool(read_size)
         self._ahead = ReadAhead([self._fetcher() for _ in range(READERS)])
@@ -256,8 +254,7 @@ class SegmentSource:
 
     def _open(self, published: PublishedFile) -> int:
         shared_file = published.lease.shared_file
-        # An opener opens one file at a time. Whoever waits for it must not be taken for the one it hangs for.
-        with self._opening, self._reading(published):
+        with self._access.turn, self._reading(published):
             return self._volume(shared_file.volume).open_for_read(shared_file)
 
     def _volume(self, volume: VolumeId) -> Volume:

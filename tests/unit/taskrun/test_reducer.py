@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from blfs_mr.errors import BadBlock
-from blfs_mr.model import ConsumedMapOutput, MapOutput, TaskKind
+from blfs_mr.model import ConsumedMapOutput, MapOutput, SharedFile, TaskKind
 from blfs_mr.taskrun import reducer, segments
 from blfs_mr.taskrun.attempt import Progress
+from blfs_mr.volume.directory import DirectoryVolume
 from tests.unit.taskrun.conftest import KIB, MIB, Worker, attempt_of, load, spec_of
 
 WORDS = """
@@ -47,6 +49,24 @@ def test_the_words_of_all_maps_are_counted(worker: Worker) -> None:
         worker.map(spec, loaded, text, index)
     lines = worker.reduce(spec, loaded, 0) + worker.reduce(spec, loaded, 1)
     assert sorted(lines.splitlines()) == ["a\t1", "b\t2", "c\t3"]
+
+
+def test_files_of_several_maps_are_opened_at_the_same_time(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(WORDS)
+    spec = spec_of(loaded)
+    for index in range(segments.READERS):
+        worker.map(spec, loaded, "a\n", index)
+    all_open = Barrier(segments.READERS, timeout=60)
+    real = DirectoryVolume.open_for_read
+
+    def together(volume: DirectoryVolume, shared_file: SharedFile) -> int:
+        all_open.wait()
+        return real(volume, shared_file)
+
+    monkeypatch.setattr(DirectoryVolume, "open_for_read", together)
+    assert worker.reduce(spec, loaded) == f"a\t{segments.READERS}\n"
 
 
 def test_records_are_counted_at_every_stage(worker: Worker) -> None:
