@@ -16,7 +16,6 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,12 @@ from blfs_mr import linux
 from blfs_mr.atomic_files import replace_file
 from blfs_mr.core import commands as c
 from blfs_mr.core import events as e
-from blfs_mr.core.job import JobMachine
 from blfs_mr.core.scheduler import Scheduler
-from blfs_mr.errors import BlfsMrError, InputError, InvalidTransition
-from blfs_mr.formats.manifest import SUFFIX, Manifest, check_name, parse_manifest
-from blfs_mr.model import JobId, JobSettings, WorkerName
+from blfs_mr.errors import BlfsMrError, InvalidTransition
+from blfs_mr.model import JobId, WorkerName
 from blfs_mr.net.link import KeepAlive, Link
 from blfs_mr.net.listener import Peer
 from blfs_mr.net.listener import serve as listen
-from blfs_mr.spill.format import MAX_PAYLOAD, PAGE_SIZE
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import (
     Acknowledged,
@@ -49,18 +45,11 @@ from blfs_mr.wire.messages.client import (
     ClusterDescription,
     DescribeCluster,
     DescribeInput,
-    HeldFile,
-    InputDescription,
     JobAccepted,
-    JobDefaults,
-    JobDescription,
     JobEnded,
     JobProgressed,
     MasterToClient,
     SubmitJob,
-    UnreadableBy,
-    VolumeDescription,
-    WorkerDescription,
 )
 from blfs_mr.wire.messages.worker import (
     AbortTask,
@@ -89,6 +78,7 @@ from blfs_mr.wire.messages.worker import (
 )
 from blfs_mr.wire.roles import Role
 from daemons.admission import load_admission, reload_on_hangup
+from daemons.answers import Registered, describe_cluster, describe_input, why_refused, why_taken
 from daemons.lifecycle import notify, notify_stopping, run, set_up_logging, work_until
 
 if TYPE_CHECKING:
@@ -102,18 +92,7 @@ TICK = 0.25
 MEASURE_DEADLINE = 20.0
 """Seconds that a worker gets to look at files: a submitter takes a master for dead that is silent for 30."""
 
-MAX_REDUCE_TASKS = 100_000
-"""Partitions of one job. Each costs an index entry in every shared file and a state here; beyond this the
-index alone would fill a shared file of a few MiB."""
-
-
-@dataclass(slots=True)
-class Registered:
-    """A worker that is, or was, registered. Its volume may be readable when it is gone itself."""
-
-    registration: RegisterWorker
-    link: Link | None
-    condition: WorkerCondition
+_STOPPING = "the master is being stopped: submit again when it is back"
 
 
 class Master:
@@ -168,7 +147,7 @@ class Master:
             return
         known = self._workers.get(name)
         if known is not None and known.link is not None:
-            link.post(Refused(_why_taken(known.registration, first.message)), reply_to=first)
+            link.post(Refused(why_taken(known.registration, first.message)), reply_to=first)
             return
         told = first.message
         self._workers[name] = Registered(told, link, WorkerCondition(told.shared_files, ()))
@@ -213,11 +192,14 @@ class Master:
                     case DescribeCluster():
                         await link.reply(envelope, self._describe())
                     case DescribeInput() as asked:
-                        await link.reply(envelope, await self._describe_input(asked.name))
+                        folder = self._config.manifests_folder
+                        await link.reply(
+                            envelope, await asyncio.to_thread(describe_input, folder, asked.name)
+                        )
                     case MeasureFiles() as asked:
                         await link.reply(envelope, await self._measure(asked))
                     case SubmitJob() as submitted:
-                        refusal = _STOPPING if self._leaving else _why_refused(submitted)
+                        refusal = _STOPPING if self._leaving else why_refused(submitted)
                         if refusal:
                             await link.reply(envelope, Refused(refusal))
                             continue
@@ -235,25 +217,8 @@ class Master:
                     self._apply(e.JobCancelled(job, "its submitter is gone"))
 
     def _describe(self) -> ClusterDescription:
-        job = self._config.job
-        defaults = JobDefaults(job.max_attempts, job.memory, job.block_size)
-        scheduler, now = self._scheduler, asyncio.get_running_loop().time()
-        return ClusterDescription(
-            self._host,
-            tuple(self._describe_worker(name) for name in scheduler.workers),
-            tuple(self._describe_volume(name) for name in sorted(self._workers)),
-            tuple(_describe_job(running, now) for running in scheduler.jobs.values()),
-            defaults,
-        )
-
-    async def _describe_input(self, name: str) -> InputDescription | Refused:
-        try:
-            manifest = await asyncio.to_thread(read_manifest, self._config.manifests_folder, name)
-        except InputError as error:
-            return Refused(str(error))
-        pieces = manifest.pieces
-        files = tuple(HeldFile(piece.path, piece.size, piece.holders) for piece in pieces)
-        return InputDescription(manifest.boundary, files)
+        now = asyncio.get_running_loop().time()
+        return describe_cluster(self._config, self._host, self._scheduler, self._workers, now)
 
     async def _measure(self, asked: MeasureFiles) -> FilesMeasured | Refused:
         known = self._workers.get(asked.worker)
@@ -263,31 +228,6 @@ class Master:
             return await known.link.request(asked, MEASURE_DEADLINE, expect=FilesMeasured)
         except BlfsMrError as error:
             return Refused(f"{asked.worker}: {error}")
-
-    def _describe_worker(self, name: WorkerName) -> WorkerDescription:
-        told, condition = self._workers[name].registration, self._workers[name].condition
-        return WorkerDescription(
-            name,
-            told.host,
-            told.slots,
-            self._scheduler.running_on(name),
-            told.shared_files,
-            told.shared_file_size,
-            condition.shared_files_free,
-            condition.hung,
-            self._scheduler.blame.readers.get(name, ""),
-            told.input_folder,
-        )
-
-    def _describe_volume(self, owner: WorkerName) -> VolumeDescription:
-        access, gaps = self._workers[owner].registration.access, self._scheduler.reach.gaps
-        unreadable_by = tuple(
-            UnreadableBy(reader, problems[owner])
-            for reader, problems in sorted(gaps.items())
-            if owner in problems
-        )
-        quarantined = self._scheduler.blame.volumes.get(owner, "")
-        return VolumeDescription(owner, access.volume, access.layout, quarantined, unreadable_by)
 
     def _report_progress(self) -> None:
         for job, progress in self._progress.items():
@@ -403,61 +343,6 @@ _EVENTS: dict[type, Callable[..., e.Event]] = {
     MapOutputDrained: lambda worker, message: e.MapOutputDrained(worker, message.output),
     DrainFailed: lambda worker, message: e.DrainFailed(worker, message.output, message.failure),
 }
-
-
-_STOPPING = "the master is being stopped: submit again when it is back"
-
-
-def _why_taken(known: RegisterWorker, asking: RegisterWorker) -> str:
-    """Why ``asking`` is not registered while ``known`` is."""
-    where = "this very host" if known.host == asking.host else "another host"
-    return (
-        f"a worker named {known.name} is registered already, incarnation {known.incarnation} on {where}: "
-        "stop that one, or give this one a name of its own; if it has died, the master finds out shortly"
-    )
-
-
-def _describe_job(job: JobMachine, now: float) -> JobDescription:
-    progress = job.progress
-    return JobDescription(
-        job.id,
-        job.spec.name,
-        progress.maps_done,
-        progress.maps_total,
-        progress.reduces_done,
-        progress.reduces_total,
-        progress.running,
-        now - job.submitted_at,
-    )
-
-
-def _why_refused(submitted: SubmitJob) -> str:
-    """What is wrong with a submission, empty when nothing is. Our own submitter sends none of these."""
-    settings: JobSettings = submitted.spec.settings
-    if not 1 <= settings.reduce_tasks <= MAX_REDUCE_TASKS:
-        return f"{settings.reduce_tasks} reduce tasks: 1 to {MAX_REDUCE_TASKS} are allowed"
-    if not PAGE_SIZE <= settings.block_size <= MAX_PAYLOAD:
-        return f"a block size of {settings.block_size} bytes: {PAGE_SIZE} to {MAX_PAYLOAD} are allowed"
-    if settings.max_attempts < 1 or settings.memory < 1 or settings.task_timeout < 0:
-        return "max_attempts and memory must be positive, task_timeout not negative"
-    if settings.output_is_local != os.path.isabs(settings.output) or ".." in Path(settings.output).parts:
-        return f"the output {settings.output!r} is neither an absolute folder nor a plain name"
-    return ""
-
-
-def read_manifest(folder: Path, name: str) -> Manifest:
-    """The manifest of the input ``name``. Raises InputError where there is no such input."""
-    check_name(name)
-    path = folder / f"{name}{SUFFIX}"
-    try:
-        manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        raise InputError(f"there is no input named {name} on the cluster") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the manifest {path} cannot be read: {error}") from error
-    if manifest.removed:
-        raise InputError(f"the input {name} is being removed")
-    return manifest
 
 
 def next_epoch(home: Path) -> int:

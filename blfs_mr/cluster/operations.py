@@ -60,14 +60,18 @@ class HostStatus:
     program: str
 
     def units_of(self, roles: Roles) -> list[UnitStatus]:
-        """Those of the host's roles, but for the target that groups them: a boot alone starts it."""
-        expected = set(units_of(roles)) - {TARGET_UNIT}
+        """Those of the host's roles, as far as they are there."""
+        expected = _expected(roles)
         return [unit for unit in self.units if unit.name in expected]
 
     def is_running(self, roles: Roles) -> bool:
         """Whether all that should run does."""
-        active = {unit.name for unit in self.units_of(roles) if unit.active == "active"}
-        return active | {TARGET_UNIT} == set(units_of(roles))
+        return _expected(roles) <= {unit.name for unit in self.units if unit.active == "active"}
+
+
+def _expected(roles: Roles) -> set[str]:
+    """What runs where a host has ``roles``: not the target that groups it, which a boot alone starts."""
+    return set(units_of(roles)) - {TARGET_UNIT}
 
 
 async def start(fleet: Fleet, roles: Mapping[str, Roles], report: Report) -> None:

@@ -41,6 +41,10 @@ class Worker:
     slots: int
     leaving: bool = False
 
+    def has_room(self, running: int, extra: int = 0) -> bool:
+        """Whether one more attempt may start beside ``running``, where it may use ``extra`` slots."""
+        return running < self.slots + extra and not self.leaving
+
 
 class Scheduler:
     """Owns every job from submission to end. ``no_worker_deadline`` is in seconds."""
@@ -203,7 +207,7 @@ class Scheduler:
             slots_on = {
                 worker.name
                 for worker in self.workers.values()
-                if (self.running_on(worker.name) < worker.slots and not worker.leaving)
+                if worker.has_room(self.running_on(worker.name))
                 or any(self.jobs[job].running_on[worker.name] for job in moving)
             }
             more = {
@@ -279,9 +283,7 @@ class Scheduler:
         for job in sorted(wanting, key=lambda job: job.running):
             extra = 1 if job.waits_for_lost_maps else 0
             free = [
-                worker.name
-                for worker in self.workers.values()
-                if load[worker.name] < worker.slots + extra and not worker.leaving
+                worker.name for worker in self.workers.values() if worker.has_room(load[worker.name], extra)
             ]
             for worker in sorted(free, key=load.__getitem__):
                 task = job.next_task(worker)

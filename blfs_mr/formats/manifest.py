@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from blfs_mr.errors import InputError
@@ -118,3 +119,18 @@ def parse_manifest(text: str, source: str) -> Manifest:
     if len(pieces) != summary.pieces:
         raise InputError(f"{source} lists {len(pieces)} pieces and should have {summary.pieces}")
     return Manifest(summary.name, summary.identity, summary.boundary, pieces, summary.removed)
+
+
+def read_manifest(folder: Path, name: str) -> Manifest:
+    """The manifest of the input ``name`` in ``folder``. Raises InputError where there is no such input."""
+    check_name(name)
+    path = folder / f"{name}{SUFFIX}"
+    try:
+        manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise InputError(f"there is no input named {name} on the cluster") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the manifest {path} cannot be read: {error}") from error
+    if manifest.removed:
+        raise InputError(f"the input {name} is being removed")
+    return manifest

@@ -6,9 +6,10 @@ follows the last colon, so paths may hold colons; they may not hold line ends.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from pathlib import Path
 
+from blfs_mr.atomic_files import replace_file
 from blfs_mr.errors import InputError, OutputError
 from blfs_mr.model import WorkerName
 from blfs_mr.values import dataclass
@@ -58,10 +59,7 @@ def write_meta(path: str, entries: Iterable[MetaEntry]) -> None:
         ):
             raise OutputError(f"{entry.path!r} on {entry.worker!r} cannot be written as a line of {path}")
         lines.append(f"{entry.path}:{entry.worker}\n")
-    unfinished = f"{path}.{os.getpid()}.unfinished"
     try:
-        with open(unfinished, "x", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            file.writelines(lines)
-        os.replace(unfinished, path)
+        replace_file(Path(path), "".join(lines).encode(errors="surrogateescape"), 0o666)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
