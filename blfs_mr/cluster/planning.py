@@ -34,7 +34,8 @@ TlsTexts = Callable[[CertificateRole, str, str], Mapping[str, str]]
 """A folder of credentials for a role, a host's name and its address: file names and texts."""
 
 _CONFIG_FILES: Mapping[CertificateRole, str] = {"master": MASTER_CONFIG_FILE, "worker": CONFIG_FILE}
-_UNIT_FOLDERS = {"sysusers.d": "/etc/sysusers.d", "tmpfiles.d": "/etc/tmpfiles.d"}
+_UNIT_FOLDER = "/etc/systemd/system"
+_CONF_FOLDERS = {"sysusers.d": "/etc/sysusers.d", "tmpfiles.d": "/etc/tmpfiles.d"}
 
 # What the operator's [worker] says of volumes is not for the hosts: the inventory does.
 _OWN_WORKER_KEYS = {"layout", "volume", "device", "peers", "scratch", "output"} | {
@@ -202,8 +203,9 @@ def _file(path: str, text: str, mode: str) -> HostFile:
 
 
 def _unit(path: str, text: str) -> HostFile:
-    kind, _, name = path.rpartition("/")
-    return HostFile(path=f"{_UNIT_FOLDERS.get(kind, '/etc/systemd/system')}/{name}", text=text, mode="0644")
+    folder, _, name = path.rpartition("/")
+    place = f"{_CONF_FOLDERS[folder]}/{name}" if folder in _CONF_FOLDERS else f"{_UNIT_FOLDER}/{path}"
+    return HostFile(path=place, text=text, mode="0644")
 
 
 # ---------------------------------------------------------------- the configuration of a host

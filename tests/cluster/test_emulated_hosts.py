@@ -33,9 +33,11 @@ HOSTS = 3
 MASTER_PORT, ISCSI_PORT, SSH_PORT = 7070, 3260, 22
 BOOT_DEADLINE, DEADLINE = 900.0, 1800.0
 
-RECOVERY = 1800
-"""Seconds for which initiators wait for a target that is gone. Longer than any deadline here: neither a job
-nor a shutdown may wait for that."""
+RECOVERY = 600
+"""Seconds for which initiators wait for a target that is gone; neither a job nor a shutdown may."""
+
+RESTART_DEADLINE = RECOVERY - 60.0
+"""Seconds in which a host starts anew."""
 
 _SETTINGS = f"""\
 [cluster]
@@ -195,27 +197,31 @@ def test_a_job_outlives_a_host_whose_maps_were_done(cluster: Cluster, jobs: Jobs
     job = jobs.start("outlived")
     jobs.wait_for_reduces(job, third)
     third.cut_power()
-    print(jobs.end(job, [first, second], BOOT_DEADLINE))
+    print(jobs.end(job, [first, second], RESTART_DEADLINE))
     jobs.check("outlived")
     third.power_on()
     third.wait_for_ssh(BOOT_DEADLINE)
-    wait_until_whole(cluster)
+    wait_until_whole(*cluster.hosts)
 
 
 def test_a_host_that_restarts_is_back_by_itself_with_all_volumes(cluster: Cluster, jobs: Jobs) -> None:
-    second = cluster.hosts[1]
-    before = second.boot_id()
-    second.try_to("systemctl reboot")
-
-    def restarted() -> bool:
-        answer = second.try_to("cat /proc/sys/kernel/random/boot_id")
-        return answer.returncode == 0 and answer.stdout.decode() != before
-
-    wait_until(restarted, "the host has started anew", BOOT_DEADLINE)
-    wait_until_whole(cluster)
+    restart(cluster.hosts[1])
+    wait_until_whole(*cluster.hosts)
     print(cluster.controls.cluster("doctor"))
     cluster.controls.cluster("status")
     jobs.run("restarted")
+
+
+def test_a_host_that_starts_without_a_peer_works_gets_it_later_and_can_restart(cluster: Cluster) -> None:
+    _, second, third = cluster.hosts
+    third.cut_power()
+    restart(second)
+    wait_until_whole(second, volumes=HOSTS - 1)
+    third.power_on()
+    third.wait_for_ssh(BOOT_DEADLINE)
+    wait_until_whole(*cluster.hosts)
+    restart(second)
+    wait_until_whole(*cluster.hosts)
 
 
 def test_a_host_leaves_the_cluster_and_comes_back(cluster: Cluster, jobs: Jobs) -> None:
@@ -224,7 +230,7 @@ def test_a_host_leaves_the_cluster_and_comes_back(cluster: Cluster, jobs: Jobs) 
     assert nothing_left(third)
     assert third.name not in first.run("iscsiadm -m session; grep blfs-mr /proc/mounts")
     cluster.controls.cluster("add", third.name, timeout=DEADLINE)
-    wait_until_whole(cluster)
+    wait_until_whole(*cluster.hosts)
     jobs.run("added")
 
 
@@ -240,18 +246,30 @@ def target_of(host: Emulator) -> str:
     return f"iqn.2022-05.{host.address}:{host.name}"
 
 
-def wait_until_whole(cluster: Cluster) -> None:
-    """Return when every worker runs, with a session and a mount for each volume."""
+def restart(host: Emulator) -> None:
+    """Return when ``host`` answers after a restart."""
+    before = host.boot_id()
+    host.try_to("systemctl reboot")
+
+    def restarted() -> bool:
+        answer = host.try_to("cat /proc/sys/kernel/random/boot_id")
+        return answer.returncode == 0 and answer.stdout.decode() != before
+
+    wait_until(restarted, f"{host.name} has started anew", RESTART_DEADLINE)
+
+
+def wait_until_whole(*hosts: Emulator, volumes: int = HOSTS) -> None:
+    """Return when every worker runs, with a session and a mount for each of so many volumes."""
     look = "systemctl is-active --quiet blfs-mr-worker && iscsiadm -m session -P 1 && cat /proc/mounts"
 
     def whole(host: Emulator) -> bool:
         answer = host.try_to(look)
         said = answer.stdout.decode()
         counted = said.count("LOGGED_IN"), said.count(" /var/lib/blfs-mr/volumes/")
-        return answer.returncode == 0 and counted == (HOSTS, HOSTS)
+        return answer.returncode == 0 and counted == (volumes, volumes)
 
-    for host in cluster.hosts:
-        wait_until(partial(whole, host), f"{host.name} has its worker and all volumes", BOOT_DEADLINE)
+    for host in hosts:
+        wait_until(partial(whole, host), f"{host.name} has its worker and {volumes} volumes", BOOT_DEADLINE)
 
 
 def nothing_left(host: Emulator) -> bool:
@@ -264,8 +282,9 @@ def nothing_left(host: Emulator) -> bool:
         "mounts": "grep blfs-mr /proc/mounts",
         "folders": "ls -d /etc/blfs-mr /var/lib/blfs-mr /opt/blfs-mr* 2>/dev/null",
         "units": "systemctl list-unit-files --no-legend 'blfs-mr*' | grep blfs",
+        "additions to units": "ls -d /etc/systemd/system/*.service.d 2>/dev/null",
         "users": "getent passwd blfs-mr blfs-mr-task; getent group blfs-mr-volumes",
-        "processes": "pgrep -fa '/opt/blfs-mr'",
+        "processes": "pgrep -fa '[/]opt/blfs-mr'",
     }
     found = {name: host.run(f"{{ {command}; }} || true").strip() for name, command in traces.items()}
     assert not any(found.values()), {name: said for name, said in found.items() if said}

@@ -70,13 +70,19 @@ def wiped_step(name: str, device: str) -> Step:
 def files_gone_step(plan: HostPlan) -> Step:
     """Neither units nor folders of ours are left. The program goes last, by another hand."""
     paths = [*(unit.path for unit in plan.units), MODULES_FILE, CONFIG_FOLDER, HOME]
+    folders = {os.path.dirname(unit.path) for unit in plan.units}
+    # Of additions to units of the system's, which may have others.
+    shared = sorted(folder for folder in folders if folder.endswith(".service.d"))
+    prune = ["rmdir", "--ignore-fail-on-non-empty", *shared]
 
     def apply(system: System) -> bool:
         removed = [system.remove(path) for path in paths]
+        if any(system.matches(folder) for folder in shared):
+            command(system, prune)
         command(system, ["systemctl", "daemon-reload"])
         return any(removed)
 
-    return Step("files", [f"rm -rf {' '.join(paths)}", "systemctl daemon-reload"], apply)
+    return Step("files", [f"rm -rf {' '.join(paths)}", " ".join(prune), "systemctl daemon-reload"], apply)
 
 
 def accounts_gone_step() -> Step:

@@ -44,7 +44,13 @@ def config(tmp_path: Path) -> Config:
 
 def plans(config: Config) -> dict[str, HostPlan]:
     tls = lambda role, name, address: {"certificate.pem": f"{role} {name}"}  # noqa: E731
-    units = {"blfs-mr.target": "", "sysusers.d/blfs-mr.conf": "", "tmpfiles.d/blfs-mr.conf": ""}
+    names = (
+        "blfs-mr.target",
+        "open-iscsi.service.d/blfs-mr.conf",
+        "sysusers.d/blfs-mr.conf",
+        "tmpfiles.d/blfs-mr.conf",
+    )
+    units = dict.fromkeys(names, "")
     return host_plans(config, initiators={}, chap={}, secrets=["5ec4e7", "01d"], units=units, tls=tls)
 
 
@@ -98,6 +104,7 @@ def test_a_daemon_has_a_certificate_of_its_role(config: Config) -> None:
 def test_units_go_where_the_system_looks_for_them(config: Config) -> None:
     assert [unit.path for unit in plans(config)["head"].units] == [
         "/etc/systemd/system/blfs-mr.target",
+        "/etc/systemd/system/open-iscsi.service.d/blfs-mr.conf",
         "/etc/sysusers.d/blfs-mr.conf",
         "/etc/tmpfiles.d/blfs-mr.conf",
     ]
