@@ -33,11 +33,19 @@ def parse_record(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
+LOGIN_TRIES = 2
+"""How often a login is tried, for 15 s each (``node.conn[0].timeo.login_timeout``).
+
+A host that boots waits so long for targets that are down; those of peers are tried every minute afterwards.
+"""
+
+
 def record_settings(login: Login, replacement_timeout: float) -> dict[str, str]:
     """What a login's record must say. A login at each boot, and CHAP where there is a user."""
     settings = {
         "node.startup": "automatic",
         "node.conn[0].startup": "automatic",
+        "node.session.initial_login_retry_max": str(LOGIN_TRIES),
         "node.session.timeo.replacement_timeout": str(round(replacement_timeout)),
         "node.session.auth.authmethod": "CHAP" if login.user else "None",
     }

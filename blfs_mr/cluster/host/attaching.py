@@ -37,6 +37,7 @@ def attach_all(config: Config, name: str, tell: Callable[[str], None]) -> None:
     """
     folders = config.worker_folders(name)
     file_layout = config.worker.layout == VolumeLayout.FILE.value
+    _begin_login(folders.device)
     _wait_for(folders.device, time.monotonic() + OWN_DEADLINE)
     tell(attach(folders.device, str(folders.volume) if file_layout else "", AttachRole.OWNER))
     give_to_group(folders.device, writable=True)
@@ -57,6 +58,8 @@ def _peers(config: Config, name: str) -> list[PeerSection]:
 
 
 def _attach_peers(peers: Sequence[PeerSection], tell: Callable[[str], None]) -> None:
+    for peer in peers:
+        _begin_login(peer.device)
     deadline = time.monotonic() + PEER_DEADLINE
     for peer in peers:
         try:
@@ -112,18 +115,20 @@ def _check_protection(device: str) -> None:
         )
 
 
-def _log_in(device: str) -> None:
-    """Try once to log in to the target of ``device``: at boot it may not have been up when others were."""
+def _begin_login(device: str) -> None:
+    """Have the initiator log in to the target of ``device``, which at boot may not have been up.
+
+    Not waited for: with a target that is still down it takes the initiator half a minute to give up.
+    """
     found = _ISCSI_DEVICE.fullmatch(device)
     if found and not os.path.exists(device):
         portal = f"{found['portal']},1"
-        command = ["iscsiadm", "-m", "node", "-T", found["target"], "-p", portal, "--login"]
+        command = ["iscsiadm", "-m", "node", "-T", found["target"], "-p", portal, "--login", "--no_wait"]
         # Why it fails is told by what is missing afterwards.
         LocalSystem().run(command)
 
 
 def _wait_for(device: str, deadline: float) -> None:
-    _log_in(device)
     while not os.path.exists(device):
         if time.monotonic() > deadline:
             raise VolumeError(

@@ -56,6 +56,7 @@ def test_a_login_is_for_each_boot_with_chap_and_a_deadline_for_lost_targets() ->
     settings = initiator.record_settings(login(2), 20.0)
     assert settings["node.startup"] == "automatic"
     assert settings["node.session.timeo.replacement_timeout"] == "20"
+    assert settings["node.session.initial_login_retry_max"] == "2"
     assert settings["node.session.auth.authmethod"] == "CHAP"
 
 
