@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.host import Host
@@ -21,7 +21,6 @@ class Controls:
 
     network: Network
     folder: Path
-    transcript: list[str] = field(default_factory=list)
 
     @property
     def config(self) -> Path:
@@ -68,7 +67,7 @@ class Controls:
             check=False,
         )
         shown = " ".join(map(str, command[2:]))
-        self.transcript += [f"$ {shown}", ran.stdout]
+        print(f"$ {shown}\n{ran.stdout}")
         assert ran.returncode == 0, f"{shown}: exit code {ran.returncode}\n{ran.stdout}"
         return ran.stdout
 
