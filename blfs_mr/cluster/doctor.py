@@ -1,19 +1,20 @@
 """``cluster doctor``: every volume's path, from its owner to all of its peers, examined over SSH.
 
 The sides of an examination are the processes that ``blfs-mr volume doctor`` has as well; here each runs on
-its own host. Volumes take turns: a server lets one connection have ten sessions at once, and latencies that
-are measured beside one another say little.
+its own host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from blfs_mr.cluster.fleet import Fleet
 from blfs_mr.cluster.places import COMMAND
 from blfs_mr.cluster.plan import HostPlan
 from blfs_mr.cluster.reporting import Report
+from blfs_mr.cluster.ssh import SshHost
 from blfs_mr.errors import ClusterError
 from blfs_mr.model import VolumeLayout, WorkerName
 from blfs_mr.volume.contract import VolumePlace
@@ -25,35 +26,48 @@ from blfs_mr.volume.doctor.verdicts import Judgement, Verdict, judge
 ROUNDS = 100
 """Rounds of one volume's examination: enough to reuse each slot of the canary, and over in some seconds."""
 
+AT_ONCE = 8
+"""Volumes that are examined at the same time. Each takes a session on every host, of which a server lets one
+connection have ten (``MaxSessions`` of sshd_config(5))."""
+
 
 async def examine_volumes(fleet: Fleet, plans: Mapping[str, HostPlan], report: Report, rounds: int) -> None:
     """Examine the volume of each worker of ``plans``, and tell what is known of each line of the contract.
 
-    Raises ClusterError where a line is broken, or a side could not be examined.
+    Raises ClusterError where a line is broken, or a volume or one of its sides could not be examined.
     """
-    faults = []
-    for name, plan in plans.items():
-        if plan.own is None:
-            continue
-        reports = await _examine(fleet, plans, name, rounds)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def examined(host: SshHost) -> list[str]:
+        name = host.address.name
+        async with turns:
+            reports = await _examine(fleet, plans, name, rounds)
         if not reports:
             report.say(f"{name}: doctor: it has no peers, so there is nothing to examine")
-            continue
+            return []
         verdicts = judge(reports)
         report.say(f"{name}: doctor: {_summary(verdicts, len(reports) - 1)}")
-        faults += [
-            f"{name}: line {verdict.line.number}, {verdict.line.title}: {_told(verdict)}"
-            for verdict in verdicts
-            if verdict.judgement is Judgement.BROKEN
-        ]
-        faults += [
-            f"{name}: {'the owner' if side == OWNER else side} could not be examined: {found.why}"
-            for side, found in reports.items()
-            if found.deeds is None
-        ]
-    if faults:
+        return _faults(name, verdicts, reports)
+
+    outcome = await fleet.each(examined, [name for name, plan in plans.items() if plan.own is not None])
+    if faults := [fault for found in outcome.results.values() for fault in found]:
+        faults += [f"{name}: its volume could not be examined: {why}" for name, why in outcome.errors.items()]
         told = "\n".join(f"  {fault}" for fault in faults)
         raise ClusterError(f"the consistency contract is not kept:\n{told}")
+    outcome.check("the examination of volumes")
+
+
+def _faults(name: str, verdicts: Sequence[Verdict], reports: Mapping[str, SideReport]) -> list[str]:
+    broken = [
+        f"{name}: line {verdict.line.number}, {verdict.line.title}: {_told(verdict)}"
+        for verdict in verdicts
+        if verdict.judgement is Judgement.BROKEN
+    ]
+    return broken + [
+        f"{name}: {'the owner' if side == OWNER else side} could not be examined: {found.why}"
+        for side, found in reports.items()
+        if found.deeds is None
+    ]
 
 
 async def _examine(
