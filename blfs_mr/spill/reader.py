@@ -8,7 +8,7 @@ have spoiled them on the way; then the failure is raised, for the map has to be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 from blfs_mr.errors import BadIndex, CorruptData, DigestMismatch, TruncatedFile
@@ -62,10 +62,13 @@ class SegmentReader:
         self.records = 0 if self._entry is None else self._entry.records
         self.length = 0 if self._entry is None else self._entry.length
 
-    def begin(self) -> None:
-        """Have the first reads of the data on their way, before the iteration that waits for them."""
+    def begin(self, pool: BufferPool | None = None) -> None:
+        """Have the first reads of the data on their way, before the iteration that waits for them.
+
+        With ``pool``, they are made with that one: the index may have been read by another thread.
+        """
         if self._window is None and self._entry is not None:
-            self._window = self._open_window(self._entry)
+            self._window = self._open_window(self._entry, self._pool if pool is None else pool)
 
     def close(self) -> None:
         """Let go of what was begun and is not wanted; after an iteration there is nothing left to do."""
@@ -96,10 +99,10 @@ class SegmentReader:
         finally:
             self.close()
 
-    def _open_window(self, entry: SegmentEntry) -> SlidingWindow:
+    def _open_window(self, entry: SegmentEntry, pool: BufferPool) -> SlidingWindow:
         start = self._published.lease.shared_file.offset + entry.offset
         longest = BLOCK_HEADER_SIZE + entry.largest
-        return SlidingWindow(self._pool, self._fd, start, start + entry.length, longest)
+        return SlidingWindow(pool, self._fd, start, start + entry.length, longest)
 
     def _read_entry(self) -> SegmentEntry | None:
         header = self._read_page(0, self._check_header)
@@ -155,21 +158,6 @@ class SegmentReader:
         if isinstance(error, OSError):
             raise OSError(error.errno, f"{error.strerror}: cannot read {place}") from error
         raise type(error)(f"{place}: {error}") from error
-
-
-def one_ahead(readers: Iterable[SegmentReader]) -> Iterator[SegmentReader]:
-    """``readers``, each with its first reads on their way while the one before it is used.
-
-    A device so has no pause between segments. Two windows take memory instead of one.
-    """
-    before: SegmentReader | None = None
-    for reader in readers:
-        reader.begin()
-        if before is not None:
-            yield before
-        before = reader
-    if before is not None:
-        yield before
 
 
 def read_lease(fd: int, shared_file: SharedFile) -> Lease | None:

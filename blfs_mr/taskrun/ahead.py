@@ -76,6 +76,16 @@ class ReadAhead(Generic[Item, Result]):
         return call
 
 
+def one_ahead(items: Iterable[Item], begin: Callable[[Item], None]) -> Iterator[Item]:
+    """``items``, of which each was begun before the one before it is used: so a device has no pause."""
+    before: list[Item] = []
+    for item in items:
+        begin(item)
+        yield from before
+        before = [item]
+    yield from before
+
+
 def _serve(function: Callable[[Item], Result], calls: SimpleQueue[_Call[Item, Result] | None]) -> None:
     while (call := calls.get()) is not None:
         try:

@@ -1,16 +1,16 @@
 """From published map outputs to the runs of one partition: opened, read, verified, and kept in a store.
 
-A map output is taken whole or not at all. Small segments are read ahead, several at a time. A larger one is
-read with reads of its own in flight, the first of which begin while the segment before it is taken. What its
-index promises is known before, so room is made first, and one that is larger than memory goes to scratch
-block by block.
+A map output is taken whole or not at all. Indexes and small segments are read ahead, several at a time. A
+larger segment is read with reads of its own in flight, the first of which begin while the one before it is
+taken. What its index promises is known by then, so room is made first, and one that is larger than memory
+goes to scratch block by block.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from blfs_mr.spill.blocks import Block
 from blfs_mr.spill.buffers import BufferPool
 from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.taskrun.access import Access
-from blfs_mr.taskrun.ahead import ReadAhead
+from blfs_mr.taskrun.ahead import ReadAhead, one_ahead
 from blfs_mr.taskrun.deadline import ReadWatch
 from blfs_mr.taskrun.runs import HeldRun
 from blfs_mr.taskrun.scratch import ScratchRun
@@ -60,16 +60,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
-    """A small segment in memory, or the file of one that is too ``large`` for that, or that there is none."""
+class _Small:
+    """A segment in memory; None where there is none."""
 
-    run: HeldRun | None = None
-    large: PublishedFile | None = None
+    run: HeldRun | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """A large segment whose first reads are on their way, while the one before it is taken."""
+class _Large:
+    """A segment of which the index was read, ready for the rest."""
 
     published: PublishedFile
     reader: SegmentReader
@@ -80,7 +79,7 @@ class _Begun:
         os.close(self.descriptor)
 
 
-_Segment = _Fetched | _Begun | MapOutputUnreadable
+_Segment = _Small | _Large | MapOutputUnreadable
 
 
 class Store(Protocol):
@@ -127,7 +126,8 @@ class SegmentSource:
 
     def take(self, outputs: Sequence[MapOutput]) -> Iterator[Taken]:
         """Take this partition's segments of each of ``outputs``. Raises what merging in the store raises."""
-        segments = self._one_ahead(self._ahead.map(file for output in outputs for file in output.files))
+        fetched = self._ahead.map(file for output in outputs for file in output.files)
+        segments = one_ahead(fetched, self._begin)
         for output in outputs:
             yield self._take(output, islice(segments, len(output.files)))
 
@@ -137,31 +137,9 @@ class SegmentSource:
         self._ahead.close()
         self._watch.close()
 
-    def _one_ahead(self, fetched: Iterator[_Fetched | MapOutputUnreadable]) -> Iterator[_Segment]:
-        """What was fetched, and large segments begun while the segment before them is taken."""
-        before: _Segment | None = None
-        for segment in fetched:
-            large = None if isinstance(segment, MapOutputUnreadable) else segment.large
-            following = segment if large is None else self._begin(large)
-            if before is not None:
-                yield before
-            before = following
-        if before is not None:
-            yield before
-
-    def _begin(self, published: PublishedFile) -> _Begun | MapOutputUnreadable:
-        try:
-            descriptor = self._open(published)
-            try:
-                with self._reading(published):
-                    reader = SegmentReader(descriptor, published, self._partition, self._buffers)
-                    reader.begin()
-            except BaseException:
-                os.close(descriptor)
-                raise
-        except MapOutputUnreadable as error:
-            return error
-        return _Begun(published, reader, descriptor)
+    def _begin(self, segment: _Segment) -> None:
+        if isinstance(segment, _Large):
+            segment.reader.begin(self._buffers)
 
     def _take(self, output: MapOutput, segments: Iterator[_Segment]) -> Taken:
         runs: list[HeldRun] = []
@@ -170,12 +148,12 @@ class SegmentSource:
                 if isinstance(segment, MapOutputUnreadable):
                     raise segment
                 pending = sum(run.size for run in runs if run.scratch is None)
-                run = self._read_large(segment, pending) if isinstance(segment, _Begun) else segment.run
+                run = self._read_large(segment, pending) if isinstance(segment, _Large) else segment.run
                 if run is not None:
                     runs.append(run)
         except MapOutputUnreadable as error:
             for segment in segments:
-                if isinstance(segment, _Begun):
+                if isinstance(segment, _Large):
                     segment.close()
             for run in runs:
                 if run.scratch is not None:
@@ -189,24 +167,28 @@ class SegmentSource:
         self.records += records
         return Taken(output, records)
 
-    def _fetcher(self) -> Callable[[PublishedFile], _Fetched | MapOutputUnreadable]:
-        # A small segment is one read, so its pool needs but one buffer, and no threads of its own.
+    def _fetcher(self) -> Callable[[PublishedFile], _Segment]:
+        # An index page, or a small segment, is one read: one buffer is enough, and no threads of its own.
         buffers = BufferPool(self._small, depth=1)
 
-        def fetch(published: PublishedFile) -> _Fetched | MapOutputUnreadable:
+        def fetch(published: PublishedFile) -> _Segment:
             try:
-                with self._opened(published) as descriptor, self._reading(published):
-                    reader = SegmentReader(descriptor, published, self._partition, buffers)
-                    if reader.length > self._small:
-                        return _Fetched(large=published)
-                    # Small ones are one read, which the deadline around all of this covers.
-                    return _Fetched(_in_memory(reader, reader) if reader.records else None)
+                with ExitStack() as opened:
+                    descriptor = self._open(published)
+                    opened.callback(os.close, descriptor)
+                    with self._reading(published):
+                        reader = SegmentReader(descriptor, published, self._partition, buffers)
+                        if reader.length > self._small:
+                            opened.pop_all()
+                            return _Large(published, reader, descriptor)
+                        # Small ones are one read, which the deadline around all of this covers.
+                        return _Small(_in_memory(reader, reader) if reader.records else None)
             except MapOutputUnreadable as error:
                 return error
 
         return fetch
 
-    def _read_large(self, segment: _Begun, pending: int) -> HeldRun:
+    def _read_large(self, segment: _Large, pending: int) -> HeldRun:
         """One segment; ``pending`` bytes are in memory, and not in the store."""
         reader, published = segment.reader, segment.published
         try:
@@ -243,14 +225,6 @@ class SegmentSource:
     def _reading(self, published: PublishedFile) -> Iterator[None]:
         with self._watch.over(published), unreadable():
             yield
-
-    @contextmanager
-    def _opened(self, published: PublishedFile) -> Iterator[int]:
-        descriptor = self._open(published)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
     def _open(self, published: PublishedFile) -> int:
         shared_file = published.lease.shared_file

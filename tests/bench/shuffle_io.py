@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from blfs_mr.model import AttemptId, JobId, Lease, PublishedFile, SharedFile, Ta
 from blfs_mr.spill.blocks import next_block_position
 from blfs_mr.spill.buffers import READ_DEPTH, READ_SIZE, BufferPool
 from blfs_mr.spill.format import BLOCK_HEADER_SIZE, DEFAULT_PAYLOAD, PAGE_SIZE
-from blfs_mr.spill.reader import SegmentReader, one_ahead
+from blfs_mr.spill.reader import SegmentReader
 from blfs_mr.spill.writer import WRITE_SIZE, SharedFileWriter
+from blfs_mr.taskrun.ahead import ReadAhead, one_ahead
+from blfs_mr.taskrun.segments import READERS
 
 from .file_systems import FileSystem, file_system
 from .fio import seconds_to_read, seconds_to_write, why_no_fio
@@ -140,14 +143,16 @@ class Files:
             for descriptor in descriptors:
                 opened.callback(os.close, descriptor)
             pool = opened.enter_context(BufferPool())
+            indexes = ReadAhead([_IndexReader(BufferPool(PAGE_SIZE, depth=1)) for _ in range(READERS)])
+            opened.callback(indexes.close)
             started = time.perf_counter()
             records = 0
-            readers = (
-                SegmentReader(descriptor, published, partition, pool)
+            segments = (
+                (descriptor, published, partition)
                 for partition in range(reducers)
                 for descriptor, published in zip(descriptors, self._published, strict=True)
             )
-            for reader in one_ahead(readers):
+            for reader in one_ahead(indexes.map(segments), lambda reader: reader.begin(pool)):
                 for block in reader:
                     records += block.records
             seconds = time.perf_counter() - started
@@ -169,6 +174,16 @@ class Files:
         if self._device:
             with ExitStack() as opened:
                 os.fsync(_opened(opened, Path(self._device), os.O_RDONLY))
+
+
+@dataclass(frozen=True, slots=True)
+class _IndexReader:
+    """What a thread of a task does before the data of a segment is read."""
+
+    pool: BufferPool
+
+    def __call__(self, segment: tuple[int, PublishedFile, int]) -> SegmentReader:
+        return SegmentReader(*segment, self.pool)
 
 
 def _opened(stack: ExitStack, path: Path, flags: int) -> int:

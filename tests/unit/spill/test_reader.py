@@ -19,7 +19,7 @@ from blfs_mr.linux import open_direct, supports_direct_io
 from blfs_mr.model import AttemptId, JobId, Lease, SharedFile, TaskId, TaskKind, VolumeId
 from blfs_mr.spill.buffers import BufferPool, PendingRead
 from blfs_mr.spill.format import header_digest
-from blfs_mr.spill.reader import READS_AGAIN, SegmentReader, one_ahead, read_lease
+from blfs_mr.spill.reader import READS_AGAIN, SegmentReader, read_lease
 from blfs_mr.spill.writer import SharedFileWriter
 
 if TYPE_CHECKING:
@@ -382,30 +382,6 @@ def test_the_specification_s_example_is_what_the_code_writes(disk: Disk) -> None
     assert f"digest is `{published.header_digest.hex()}`" in specification
     assert f"bytes in use are {published.length}, the records {published.records}." in specification
     assert published.header_digest == header_digest(disk.bytes()[:4096])
-
-
-def test_the_reads_of_a_segment_begin_while_the_one_before_is_used(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    payloads = [bytes([number]) * 9000 for number in range(3)]
-    published = [
-        disk.write(disk.lease(16384, offset=number * 16384), [(0, payload, 1)])
-        for number, payload in enumerate(payloads)
-    ]
-    asked: list[int] = []
-    read_ahead = disk.pool.read_ahead
-
-    def noting(fd: int, view: memoryview, offset: int) -> PendingRead:
-        asked.append(offset // 16384)
-        return read_ahead(fd, view, offset)
-
-    monkeypatch.setattr(disk.pool, "read_ahead", noting)
-    readers = (SegmentReader(disk.fd, file, 0, disk.pool) for file in published)
-    found = []
-    for number, reader in enumerate(one_ahead(readers)):
-        assert set(asked) == set(range(min(number + 2, 3)))
-        found += [bytes(block.payload) for block in reader]
-    assert found == payloads
 
 
 def test_what_was_begun_and_is_not_wanted_is_let_go(disk: Disk) -> None:

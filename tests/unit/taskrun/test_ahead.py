@@ -7,7 +7,7 @@ from threading import Event, current_thread, main_thread
 
 import pytest
 
-from blfs_mr.taskrun.ahead import QUEUED, ReadAhead
+from blfs_mr.taskrun.ahead import QUEUED, ReadAhead, one_ahead
 
 
 def test_results_come_in_the_order_of_the_items_whichever_is_done_first() -> None:
@@ -57,3 +57,10 @@ def test_an_error_is_raised_where_its_result_would_have_been() -> None:
     with pytest.raises(ZeroDivisionError):
         next(results)
     ahead.close()
+
+
+def test_each_item_is_begun_before_the_one_before_it_is_used() -> None:
+    begun: list[int] = []
+    found = [(item, len(begun)) for item in one_ahead([0, 1, 2], begun.append)]
+    assert found == [(0, 2), (1, 3), (2, 3)]
+    assert list(one_ahead([], begun.append)) == []

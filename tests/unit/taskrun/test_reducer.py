@@ -69,6 +69,28 @@ def test_files_of_several_maps_are_opened_at_the_same_time(
     assert worker.reduce(spec, loaded) == f"a\t{segments.READERS}\n"
 
 
+def test_a_large_segment_is_opened_once_and_its_index_read_once(
+    make_worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, loaded = make_worker(4, 4 * MIB), load(WORDS)
+    spec = spec_of(loaded)
+    for index in range(3):
+        worker.map(spec, loaded, "".join(f"{index} {word:07}\n" for word in range(200_000)), index)
+    opened: list[SharedFile] = []
+    real = DirectoryVolume.open_for_read
+
+    def counted(volume: DirectoryVolume, shared_file: SharedFile) -> int:
+        opened.append(shared_file)
+        return real(volume, shared_file)
+
+    monkeypatch.setattr(DirectoryVolume, "open_for_read", counted)
+    lines = worker.reduce(spec, loaded).splitlines()
+    assert len(lines) == 200_003
+    files = [file for output in worker.published for file in output.files]
+    assert all(file.length > segments.LARGEST_SMALL for file in files)
+    assert sorted(file.path for file in opened) == sorted(file.lease.shared_file.path for file in files)
+
+
 def test_records_are_counted_at_every_stage(worker: Worker) -> None:
     loaded = load(WORDS)
     spec = spec_of(loaded)
