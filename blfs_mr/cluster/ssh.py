@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,9 @@ from blfs_mr.errors import ClusterError, HostKeyRefused, HostTooSlow, HostUnreac
 
 MAX_OUTPUT = 16 << 20
 """Bytes of a command's output that are kept: far above what any of our commands prints."""
+
+PIECE = 1 << 18
+"""Bytes of a file that are on their way in one piece."""
 
 _SIGN_OF_LIFE = 15.0
 """Seconds between questions whether a silent host is still there; three unanswered ones end a connection."""
@@ -114,7 +117,7 @@ class SshHost:
             ) from error
         except (asyncssh.Error, OSError) as error:
             raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
-        if completed.exit_code != 0 and as_root and self.address.user != "root":
+        if completed.exit_code != 0 and as_root:
             self._check_sudo(completed)
         return completed
 
@@ -124,6 +127,27 @@ class SshHost:
         if completed.exit_code != 0:
             raise ClusterError(f"{self.address}: `{_shortened(command)}` failed: {completed.reason}")
         return completed.output
+
+    async def read(self, path: str, take: Callable[[bytes], Awaitable[object]]) -> None:
+        """Hand a file of the host, which root reads there, to ``take`` piece by piece.
+
+        Raises ClusterError where it cannot be read to its end, and what ``take`` raises.
+        """
+        self.round_trips += 1
+        command = self._as_root(["cat", "--", path])
+        try:
+            async with self.connection.create_process(
+                command, encoding=None, stdin=asyncssh.DEVNULL
+            ) as process:
+                while piece := await process.stdout.read(PIECE):
+                    await take(piece)
+                error = await _collect(process.stderr, None)
+                completed = Completed(_exit_code(await process.wait()), "", error)
+        except (asyncssh.Error, ConnectionError) as error:
+            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+        if completed.exit_code != 0:
+            self._check_sudo(completed)
+            raise ClusterError(f"{self.address}: {path} cannot be read: {completed.reason}")
 
     @asynccontextmanager
     async def files(self) -> AsyncIterator[asyncssh.SFTPClient]:
@@ -158,13 +182,15 @@ class SshHost:
                 _collect(process.stdout, tell), _collect(process.stderr, None), _feed(process.stdin, input)
             )
             ended = await process.wait()
-        if ended.exit_status is None and ended.exit_signal is None:
-            raise ConnectionError("there is no exit code")
-        return Completed(-1 if ended.exit_signal else ended.exit_status or 0, output, error)
+        return Completed(_exit_code(ended), output, error)
 
     def _check_sudo(self, completed: Completed) -> None:
         said = completed.error.lower()
-        if "sudo" in said and any(refusal in said for refusal in _SUDO_REFUSALS):
+        if (
+            self.address.user != "root"
+            and "sudo" in said
+            and any(refusal in said for refusal in _SUDO_REFUSALS)
+        ):
             raise LoginRefused(
                 f"{self.address}: sudo refuses: {completed.reason}; allow the user to run commands as root "
                 "without a password (NOPASSWD), or name root as the SSH user"
@@ -302,11 +328,18 @@ def _known_name(host: str, port: int) -> str:
     return host if port == 22 else f"[{host}]:{port}"
 
 
+def _exit_code(ended: asyncssh.SSHCompletedProcess) -> int:
+    """That of a command that ended, -1 for a signal. Raises ConnectionError where it was cut off."""
+    if ended.exit_status is None and ended.exit_signal is None:
+        raise ConnectionError("there is no exit code")
+    return -1 if ended.exit_signal else ended.exit_status or 0
+
+
 async def _feed(stdin: asyncssh.SSHWriter[bytes], data: bytes) -> None:
     try:
         # In pieces, so that a slow host holds up the sender and not its memory.
-        for start in range(0, len(data), 1 << 18):
-            stdin.write(data[start : start + (1 << 18)])
+        for start in range(0, len(data), PIECE):
+            stdin.write(data[start : start + PIECE])
             await stdin.drain()
         stdin.write_eof()
     except (BrokenPipeError, ConnectionError):

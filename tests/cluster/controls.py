@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,17 @@ class Controls:
         return kept | home | {"PYTHONPATH": str(REPOSITORY)}
 
 
-def inventory(key: Path, hosts: Sequence[Host], devices: str, *, more: str = "") -> str:
-    """A config.toml for ``hosts``. ``devices`` are lines of each worker, with {name} for its name."""
+def inventory(
+    key: Path, hosts: Sequence[Host], devices: str, *, more: str = "", users: Mapping[str, str] | None = None
+) -> str:
+    """A config.toml for ``hosts``, reached as root but for ``users`` of some, by the hosts' names.
+
+    ``devices`` are lines of each worker, with {name} for its name.
+    """
     lines = [more, "[cluster.ssh]", f'key = "{key}"', ""]
     for host in hosts:
         lines += ["[[cluster.workers]]", f'name = "{host.name}"', f'address = "{host.address}"']
+        if user := (users or {}).get(host.name):
+            lines.append(f'ssh_user = "{user}"')
         lines += [devices.replace("{name}", host.name), ""]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """A cluster from bare hosts to nothing again, on real systemd, sshd and shared block devices.
 
 The hosts are containers, so there is no iSCSI: volumes are raw and given, each seen by its owner and by each
-peer through a device of its own.
+peer through a device of its own. One of them is reached by a user with sudo.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Cluster:
                 host.add_device(disk.device(read_only=host is not owner), f"/dev/volume-{owner.name}")
         self.controls = Controls(network, folder)
         device = 'device = "/dev/volume-{name}"\npeer_device = "/dev/volume-{name}"'
-        self.controls.config.write_text(inventory(made_of.key, self.hosts, device, more=_SETTINGS), "utf-8")
+        users = {self.hosts[1].name: image.SUDOER}
+        lines = inventory(made_of.key, self.hosts, device, more=_SETTINGS, users=users)
+        self.controls.config.write_text(lines, "utf-8")
 
 
 @pytest.fixture

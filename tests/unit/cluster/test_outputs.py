@@ -14,14 +14,14 @@ from blfs_mr.cli.output import output_family
 from blfs_mr.errors import ClusterError, UsageError
 from blfs_mr.formats.meta import MetaEntry, read_meta, write_meta
 from blfs_mr.model import WorkerName
-from tests.unit.cluster.ssh_hosts import KeyServer, made_key, written_key
+from tests.unit.cluster.ssh_hosts import KeyServer, do_here, made_key, written_key
 
 OURS = made_key()
 
 
 @pytest.fixture
 async def hosts() -> AsyncIterator[list[tuple[int, str]]]:
-    """Ports and fingerprints of two hosts with SFTP."""
+    """Ports and fingerprints of two hosts, which do what they are told."""
     servers, found = [], []
     for _ in range(2):
         key = made_key()
@@ -30,7 +30,8 @@ async def hosts() -> AsyncIterator[list[tuple[int, str]]]:
             "127.0.0.1",
             0,
             server_host_keys=[key],
-            sftp_factory=True,
+            process_factory=do_here,
+            encoding=None,
             config=[],
         )
         servers.append(server)
@@ -104,6 +105,15 @@ async def test_what_the_others_hold_is_printed_while_a_worker_is_down(half: Outp
     assert printed == "b0\t1\na0\t1\n"
     assert isinstance(error, ClusterError)
     assert "w1" in str(error)
+
+
+async def test_a_part_that_cannot_be_read_is_named_and_the_rest_is_printed(output: Output) -> None:
+    output.parts[1].unlink()
+    printed, error = await output.run("cat", output.meta)
+    assert printed == "b0\t1\na0\t1\n"
+    assert isinstance(error, ClusterError)
+    assert f"{output.parts[1]} cannot be read: cat: " in str(error)
+    assert "No such file" in str(error)
 
 
 async def test_removing_goes_on_where_it_was_cut_short(output: Output) -> None:
