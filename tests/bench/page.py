@@ -28,11 +28,15 @@ round that does not count. Shown are the medians, with the worst and the best ro
 in every round.
 
 - **start-up** is a job over one line of text, against what a person at a terminal does not notice.
+- **tls** is what mutual TLS costs a job, on loopback.
+- **set-up** sets up and asks simulated hosts: SSH servers that answer each command after a second (`status`:
+  at once).
 - **wordcount** counts words of 3 to 10 letters from a pool of 2,000, ten a line. *Whole splits* hands user
   code the text of a split; *records* calls it for every line.
 - **sort** sorts records of 100 bytes with random keys of 10 bytes into 16 parts that follow one another.
 - **shuffle-io** writes and reads shared files of 60 MiB, in blocks of 256 KiB: for root on an ext4 of its
   own on a loop device with direct I/O, else in a folder. Our side makes and verifies checksums, fio does not.
+- **lab-io** reads the same files from a peer's disk, over iSCSI on loopback.
 
 ## To run it again
 
@@ -40,7 +44,7 @@ in every round.
 pip install 'blfs-mr[arrow,bench]'  # pyarrow; dask, PySpark (needs Java 17), mrjob
 apt-get install fio default-jre-headless
 python -m tests.bench all           # everything, and this page; --without NAME leaves one out
-python -m tests.bench NAME --json   # one: start-up, tls, wordcount, sort or shuffle-io
+python -m tests.bench NAME --json   # one of those above
 python -m tests.bench sort --size 1GiB
 ```
 
