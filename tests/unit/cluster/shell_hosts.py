@@ -103,8 +103,8 @@ async def _started(name: str, client_key: asyncssh.SSHKey) -> ShellHost:
 
 async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter) -> None:
     try:
-        # OSError: the command has ended, and takes no more.
-        with suppress(OSError):
+        # OSError: the command has ended, and takes no more. A signal: its client wants no more of it.
+        with suppress(OSError, asyncssh.SignalReceived):
             while chunk := await source.read(_CHUNK):
                 target.write(chunk)
                 await target.drain()

@@ -62,20 +62,6 @@ class KeyServer(asyncssh.SSHServer):
         return key.public_data == self._allowed
 
 
-async def do_here(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Do the command on this machine."""
-    doing = await asyncio.create_subprocess_shell(
-        process.command or "",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, error = await doing.communicate(await process.stdin.read())
-    process.stdout.write(output)
-    process.stderr.write(error)
-    process.exit(doing.returncode or 0)
-
-
 @asynccontextmanager
 async def simulated(host: SimulatedHost, client_key: asyncssh.SSHKey) -> AsyncIterator[SimulatedHost]:
     """``host`` listening on a free port of loopback; it takes ``client_key`` only."""

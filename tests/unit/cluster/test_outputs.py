@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import asyncssh
 import pytest
 from click.testing import CliRunner
 
@@ -14,48 +14,25 @@ from blfs_mr.cli.output import output_family
 from blfs_mr.errors import ClusterError, UsageError
 from blfs_mr.formats.meta import MetaEntry, read_meta, write_meta
 from blfs_mr.model import WorkerName
-from tests.unit.cluster.ssh_hosts import KeyServer, do_here, made_key, written_key
+from tests.unit.cluster.shell_hosts import ShellHost, inventory, shell_hosts
+from tests.unit.cluster.ssh_hosts import made_key
 
 OURS = made_key()
 
 
 @pytest.fixture
-async def hosts() -> AsyncIterator[list[tuple[int, str]]]:
-    """Ports and fingerprints of two hosts, which do what they are told."""
-    servers, found = [], []
-    for _ in range(2):
-        key = made_key()
-        server = await asyncssh.create_server(
-            lambda: KeyServer(OURS.public_data),
-            "127.0.0.1",
-            0,
-            server_host_keys=[key],
-            process_factory=do_here,
-            encoding=None,
-            config=[],
-        )
-        servers.append(server)
-        found.append((server.sockets[0].getsockname()[1], key.get_fingerprint()))
-    yield found
-    for server in servers:
-        server.close()
-        await server.wait_closed()
+async def hosts() -> AsyncIterator[list[ShellHost]]:
+    async with shell_hosts(["w0", "w1"], OURS) as hosts:
+        yield hosts
 
 
 class Output:
     """An output of one part on each of two workers, and a configuration that knows them."""
 
-    def __init__(self, folder: Path, hosts: list[tuple[int, str]]) -> None:
+    def __init__(self, folder: Path, hosts: Sequence[ShellHost]) -> None:
         self.folder, self.meta, self.config = folder, folder / "words.meta", folder / "config.toml"
         self.parts = [folder / f"w{number}" / f"part-{number}" for number in range(2)]
-        key = written_key(OURS, folder)
-        text = f'home = "{folder}/home"\n[cluster.ssh]\nkey = "{key}"\n'
-        for number, (port, fingerprint) in enumerate(hosts):
-            text += (
-                f'[[cluster.workers]]\nname = "w{number}"\naddress = "127.0.0.1"\nssh_port = {port}\n'
-                f'host_key = "{fingerprint}"\ndevice = "/dev/disk{number}"\n'
-            )
-        self.config.write_text(text)
+        self.config.write_text(f'home = "{folder}/home"\n' + inventory(folder, hosts, OURS))
         for number, part in enumerate(self.parts):
             part.parent.mkdir()
             part.write_text(f"b{number}\t1\na{number}\t1\n")
@@ -70,14 +47,14 @@ class Output:
 
 
 @pytest.fixture
-def output(tmp_path: Path, hosts: list[tuple[int, str]]) -> Output:
+def output(tmp_path: Path, hosts: Sequence[ShellHost]) -> Output:
     return Output(tmp_path, hosts)
 
 
 @pytest.fixture
-def half(tmp_path: Path, hosts: list[tuple[int, str]]) -> Output:
+def half(tmp_path: Path, hosts: Sequence[ShellHost]) -> Output:
     """As ``output``, but the second host shows another key than it should, so that it is out of reach."""
-    return Output(tmp_path, [hosts[0], (hosts[1][0], hosts[0][1])])
+    return Output(tmp_path, [hosts[0], replace(hosts[1], fingerprint=hosts[0].fingerprint)])
 
 
 async def test_parts_are_printed_in_their_order_or_sorted(output: Output) -> None:
