@@ -214,8 +214,10 @@ def test_a_host_that_restarts_is_back_by_itself_with_all_volumes(cluster: Cluste
 
 def test_a_host_that_starts_without_a_peer_works_gets_it_later_and_can_restart(cluster: Cluster) -> None:
     _, second, third = cluster.hosts
+    second.cut_power()
     third.cut_power()
-    restart(second)
+    second.power_on()
+    second.wait_for_ssh(BOOT_DEADLINE)
     wait_until_whole(second, volumes=HOSTS - 1)
     third.power_on()
     third.wait_for_ssh(BOOT_DEADLINE)
