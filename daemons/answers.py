@@ -53,38 +53,38 @@ def describe_cluster(
     job = config.job
     return ClusterDescription(
         host,
-        tuple(_describe_worker(workers[name], scheduler) for name in scheduler.workers),
-        tuple(_describe_volume(workers[name].registration, scheduler) for name in sorted(workers)),
+        tuple(_describe_worker(name, workers[name], scheduler) for name in scheduler.workers),
+        tuple(_describe_volume(name, workers[name], scheduler) for name in sorted(workers)),
         tuple(_describe_job(running, now) for running in scheduler.jobs.values()),
         JobDefaults(job.max_attempts, job.memory, job.block_size),
     )
 
 
-def _describe_worker(worker: Registered, scheduler: Scheduler) -> WorkerDescription:
+def _describe_worker(name: WorkerName, worker: Registered, scheduler: Scheduler) -> WorkerDescription:
     told, condition = worker.registration, worker.condition
     return WorkerDescription(
-        told.name,
+        name,
         told.host,
         told.slots,
-        scheduler.running_on(told.name),
+        scheduler.running_on(name),
         told.shared_files,
         told.shared_file_size,
         condition.shared_files_free,
         condition.hung,
-        scheduler.blame.readers.get(told.name, ""),
+        scheduler.blame.readers.get(name, ""),
         told.input_folder,
     )
 
 
-def _describe_volume(owner: RegisterWorker, scheduler: Scheduler) -> VolumeDescription:
-    access, name = owner.access, owner.name
+def _describe_volume(owner: WorkerName, worker: Registered, scheduler: Scheduler) -> VolumeDescription:
+    access = worker.registration.access
     unreadable_by = tuple(
-        UnreadableBy(reader, problems[name])
+        UnreadableBy(reader, problems[owner])
         for reader, problems in sorted(scheduler.reach.gaps.items())
-        if name in problems
+        if owner in problems
     )
-    quarantined = scheduler.blame.volumes.get(name, "")
-    return VolumeDescription(name, access.volume, access.layout, quarantined, unreadable_by)
+    quarantined = scheduler.blame.volumes.get(owner, "")
+    return VolumeDescription(owner, access.volume, access.layout, quarantined, unreadable_by)
 
 
 def _describe_job(job: JobMachine, now: float) -> JobDescription:
