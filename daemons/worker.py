@@ -26,11 +26,9 @@ from blfs_mr.core.lease_pool import Decision, Deny, Grant, LeasePool, Requeue, S
 from blfs_mr.errors import (
     BlfsMrError,
     ConfigError,
-    DirectIONotSupported,
     HandshakeRefused,
     LinkClosed,
     RequestFailed,
-    VolumeBusy,
 )
 from blfs_mr.model import (
     AttemptId,
@@ -39,7 +37,6 @@ from blfs_mr.model import (
     JobId,
     PeerVolume,
     VolumeAccess,
-    VolumeLayout,
     WorkerName,
 )
 from blfs_mr.net.dial import connect
@@ -48,7 +45,6 @@ from blfs_mr.secret import load_or_create_secret
 from blfs_mr.tls import client_context
 from blfs_mr.units import format_size
 from blfs_mr.volume.layout import OwnedVolume
-from blfs_mr.volume.opening import open_own
 from blfs_mr.wire.codec import Envelope
 from blfs_mr.wire.messages.base import Acknowledged, CommitOutput, FilesMeasured, MeasureFiles, Refused
 from blfs_mr.wire.messages.child import LeaseGranted, RunMapTask
@@ -77,6 +73,7 @@ from daemons.hung import Hung
 from daemons.job import JobOnWorker, Report
 from daemons.job_folders import JobFolders, clear
 from daemons.lifecycle import notify, notify_stopping, run, set_up_logging, work_until
+from daemons.own_volume import own_volume
 from daemons.peers import Peers
 from daemons.processes import Launcher
 from daemons.spawners import Spawners
@@ -95,10 +92,6 @@ RECONNECT_FIRST, RECONNECT_MOST = 0.1, 5.0
 
 ANNOUNCING_DEADLINE = 5.0
 """Seconds that the master gets to answer a worker that leaves. One that does not will see its link end."""
-
-WRITERS_DEADLINE = 10.0
-"""Seconds that a starting worker waits for the volume's lock. Task processes that a dead worker left behind
-end within milliseconds, unless they hang in the kernel; another worker with the same volume stays."""
 
 
 class Worker:
@@ -475,17 +468,7 @@ async def serve(
     folders, user = config.worker_folders(name), find_task_user(config.worker.task_user)
     for folder in (folders.scratch, folders.output):
         folder.mkdir(parents=True, exist_ok=True)
-    volume = await _own_volume(config, name)
-    if not volume.access.direct:
-        if not leave_with_master:
-            volume.close()
-            raise DirectIONotSupported(
-                f"the file system of {folders.volume} refuses O_DIRECT, without which a reader may see stale "
-                "bytes: set worker.volume to a folder on ext4 or xfs"
-            )
-        logger.warning("the file system of %s refuses O_DIRECT: reading through the cache", folders.volume)
-    if volume.access.layout is VolumeLayout.DIRECTORY:
-        logger.info("the volume %s is a folder: there is no device to flush", folders.volume)
+    volume = await own_volume(config, name, buffered=leave_with_master)
     try:
         spawners = await Spawners.start(spawning, user, Hung())
         # The volume's lock tells that no process of an earlier start is left to need what its jobs have left.
@@ -502,29 +485,6 @@ def _peers(config: Config, name: WorkerName) -> list[PeerVolume]:
         for peer in config.worker.peers
         if peer.name != name
     ]
-
-
-async def _own_volume(config: Config, name: WorkerName) -> OwnedVolume:
-    """Own the volume once writers of an earlier incarnation are gone. Raises VolumeBusy or VolumeError."""
-    told = False
-    settings, folders = config.worker, config.worker_folders(name)
-    layout = VolumeLayout(settings.layout)
-    # A formatted volume knows its own geometry; what is configured must agree where it is.
-    made, stated = layout is VolumeLayout.DIRECTORY, settings.model_fields_set
-    count = settings.shared_files if made or "shared_files" in stated else None
-    size = settings.shared_file_size if made or "shared_file_size" in stated else None
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + WRITERS_DEADLINE
-    while True:
-        try:
-            return open_own(layout, str(folders.volume), folders.device, name, count, size)
-        except VolumeBusy as error:
-            if loop.time() > deadline:
-                raise
-            if not told:
-                logger.warning("%s; waiting for it", error)
-                told = True
-            await asyncio.sleep(RECONNECT_FIRST)
 
 
 def main() -> None:
