@@ -116,7 +116,7 @@ class SshHost:
                 "overloaded, or give it longer (cluster.limits.command_deadline)"
             ) from error
         except (asyncssh.Error, OSError) as error:
-            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+            raise self._cut_off(error) from error
         if completed.exit_code != 0 and as_root:
             self._check_sudo(completed)
         return completed
@@ -144,7 +144,7 @@ class SshHost:
                 error = await _collect(process.stderr, None)
                 completed = Completed(_exit_code(await process.wait()), "", error)
         except (asyncssh.Error, ConnectionError) as error:
-            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+            raise self._cut_off(error) from error
         if completed.exit_code != 0:
             self._check_sudo(completed)
             raise ClusterError(f"{self.address}: {path} cannot be read: {completed.reason}")
@@ -159,7 +159,7 @@ class SshHost:
         except asyncssh.SFTPError as error:
             raise ClusterError(f"{self.address}: a transfer failed: {error.reason}") from error
         except (asyncssh.Error, ConnectionError) as error:
-            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+            raise self._cut_off(error) from error
 
     @asynccontextmanager
     async def conversation(self, command: str | Sequence[str]) -> AsyncIterator[Conversation]:
@@ -170,7 +170,10 @@ class SshHost:
                 yield Conversation(process.stdin, process.stdout)
                 process.terminate()
         except (asyncssh.Error, OSError) as error:
-            raise HostUnreachable(f"{self.address}: the connection ended: {error}") from error
+            raise self._cut_off(error) from error
+
+    def _cut_off(self, error: Exception) -> HostUnreachable:
+        return HostUnreachable(f"{self.address}: the connection ended: {error}")
 
     def _as_root(self, command: str | Sequence[str]) -> str:
         text = command if isinstance(command, str) else shlex.join(command)

@@ -60,13 +60,6 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Small:
-    """A segment in memory; None where there is none."""
-
-    run: HeldRun | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Large:
     """A segment of which the index was read, ready for the rest."""
 
@@ -79,7 +72,8 @@ class _Large:
         os.close(self.descriptor)
 
 
-_Segment = _Small | _Large | MapOutputUnreadable
+_Segment = HeldRun | _Large | MapOutputUnreadable | None
+"""A small one is in memory already. None: the map has nothing for this partition."""
 
 
 class Store(Protocol):
@@ -148,7 +142,7 @@ class SegmentSource:
                 if isinstance(segment, MapOutputUnreadable):
                     raise segment
                 pending = sum(run.size for run in runs if run.scratch is None)
-                run = self._read_large(segment, pending) if isinstance(segment, _Large) else segment.run
+                run = self._read_large(segment, pending) if isinstance(segment, _Large) else segment
                 if run is not None:
                     runs.append(run)
         except MapOutputUnreadable as error:
@@ -182,7 +176,7 @@ class SegmentSource:
                             opened.pop_all()
                             return _Large(published, reader, descriptor)
                         # Small ones are one read, which the deadline around all of this covers.
-                        return _Small(_in_memory(reader, reader) if reader.records else None)
+                        return _in_memory(reader, reader) if reader.records else None
             except MapOutputUnreadable as error:
                 return error
 

@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -143,7 +142,8 @@ class Files:
             for descriptor in descriptors:
                 opened.callback(os.close, descriptor)
             pool = opened.enter_context(BufferPool())
-            indexes = ReadAhead([_IndexReader(BufferPool(PAGE_SIZE, depth=1)) for _ in range(READERS)])
+            pools = [BufferPool(PAGE_SIZE, depth=1) for _ in range(READERS)]
+            indexes = ReadAhead([partial(_index_read, own) for own in pools])
             opened.callback(indexes.close)
             started = time.perf_counter()
             records = 0
@@ -176,14 +176,8 @@ class Files:
                 os.fsync(_opened(opened, Path(self._device), os.O_RDONLY))
 
 
-@dataclass(frozen=True, slots=True)
-class _IndexReader:
-    """What a thread of a task does before the data of a segment is read."""
-
-    pool: BufferPool
-
-    def __call__(self, segment: tuple[int, PublishedFile, int]) -> SegmentReader:
-        return SegmentReader(*segment, self.pool)
+def _index_read(pool: BufferPool, segment: tuple[int, PublishedFile, int]) -> SegmentReader:
+    return SegmentReader(*segment, pool)
 
 
 def _opened(stack: ExitStack, path: Path, flags: int) -> int:

@@ -36,8 +36,8 @@ BOOT_DEADLINE, DEADLINE = 900.0, 1800.0
 RECOVERY = 600
 """Seconds for which initiators wait for a target that is gone; neither a job nor a shutdown may."""
 
-RESTART_DEADLINE = RECOVERY - 60.0
-"""Seconds in which a host starts anew."""
+WITHOUT_RECOVERY = RECOVERY - 60.0
+"""Seconds in which a job ends, or a host starts anew: less than initiators wait for the host that is gone."""
 
 _SETTINGS = f"""\
 [cluster]
@@ -197,7 +197,7 @@ def test_a_job_outlives_a_host_whose_maps_were_done(cluster: Cluster, jobs: Jobs
     job = jobs.start("outlived")
     jobs.wait_for_reduces(job, third)
     third.cut_power()
-    print(jobs.end(job, [first, second], RESTART_DEADLINE))
+    print(jobs.end(job, [first, second], WITHOUT_RECOVERY))
     jobs.check("outlived")
     third.power_on()
     third.wait_for_ssh(BOOT_DEADLINE)
@@ -257,7 +257,7 @@ def restart(host: Emulator) -> None:
         answer = host.try_to("cat /proc/sys/kernel/random/boot_id")
         return answer.returncode == 0 and answer.stdout.decode() != before
 
-    wait_until(restarted, f"{host.name} has started anew", RESTART_DEADLINE)
+    wait_until(restarted, f"{host.name} has started anew", WITHOUT_RECOVERY)
 
 
 def wait_until_whole(*hosts: Emulator, volumes: int = HOSTS) -> None:
